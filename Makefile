@@ -16,7 +16,7 @@ TORCH := $(shell sed -nE 's/^ *"(torch==[^"]+)",$$/\1/p' pyproject.toml)
 unexport PYTHONDONTWRITEBYTECODE
 # Environments of their own, thrown away afterwards.
 LOCKING := build/lock
-EXTRAS := bench,dev,docs,faiss,gguf,joblib,mlflow,onnx,peft,ray,search,serve,slurm,tensorboard,video,wandb,zh
+EXTRAS := dev,dev-bench,dev-docs,faiss,gguf,joblib,mlflow,onnx,peft,ray,search,serve,slurm,tensorboard,video,wandb,zh
 # Processes that run the tests: with two of them on two cores the suite takes 0.63 of its time alone.
 JOBS ?= 2
 WORKERS := -n $(JOBS) --dist loadgroup --no-loadscope-reorder

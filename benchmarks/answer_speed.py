@@ -9,7 +9,6 @@ torch and transformers alone. With `--starts` nothing else is measured.
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import os
 import statistics
@@ -18,7 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import LUSHAN, Clock, alternate, machine, run
+from common import LUSHAN, alternate, machine, run
+from starts import starts
 
 HEAVY = ("torch", "transformers", "pytorch_lightning")
 SHORT = 2
@@ -88,91 +88,6 @@ def main() -> None:
     )
     if heavy:
         sys.exit(1)
-
-
-TINY = ("trainer=cpu", "trainer.max_epochs=1", "processor.vocab_size=300", "data.limit=16")
-LANGUAGE = (*TINY, "model=gpt2_tiny", "model.config.n_embd=32", "test=false")
-ALONE = [sys.executable, "-c", "import torch, transformers"]
-
-
-def starts(rounds: int) -> None:
-    """Print what each command takes until its first answer, on models that take no time."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-
-        def trained(name: str, *overrides: str) -> str:
-            paths = [f"paths.cache_dir={folder}/cache", f"paths.output_dir={folder}/{name}"]
-            out, _ = run([LUSHAN, "train", *overrides, *paths])
-            return out.strip().splitlines()[-1].removeprefix("run: ")
-
-        tags = trained("tags", "experiment=sample/ner", "model=bert_tiny", *TINY)
-        text = trained("text", "task=causal_lm", "data=sample_text", *LANGUAGE)
-        chat = trained("chat", "task=chat", "data=sample_chat", *LANGUAGE)
-        place.joinpath("x.txt").write_text("Anna lives in Paris .\n", encoding="utf-8")
-        place.joinpath("x.conll").write_text("Anna B-person B-person\n", encoding="utf-8")
-        overrides = ["experiment=sample/ner", "model=bert_tiny", *TINY]
-        first = [sys.executable, "-c", FIRST_STEP, "train", *overrides]
-        commands = {
-            "torch and transformers alone": ALONE,
-            "predict": [LUSHAN, "predict", tags, "--input", f"{folder}/x.txt"],
-            "predict, of no run": [LUSHAN, "predict", "nowhere", "--input", f"{folder}/x.txt"],
-            "generate": [LUSHAN, "generate", text, "--prompt", "hi", "-n", "3"],
-            "chat": [LUSHAN, "chat", chat],
-            "eval": [LUSHAN, "eval", tags],
-            "export": [LUSHAN, "export", tags, f"{folder}/exported", "--yes"],
-            "audit": [LUSHAN, "audit", *overrides, f"paths.cache_dir={folder}/cache"],
-            "train, to its first step": first,
-            **{
-                words[0]: [LUSHAN, *words]
-                for words in (
-                    ["runs", folder],
-                    ["table", f"{folder}/tags", "--rows", "seed"],
-                    ["compare", tags, tags],
-                    ["report", tags, "-o", f"{folder}/site"],
-                    ["options", "optimizer/adamw"],
-                    ["explain", "optimizer.lr"],
-                    ["doctor", "--offline"],
-                    ["data", "list"],
-                    ["score", "--gold", f"{folder}/x.conll"],
-                )
-            },
-        }
-
-        def spent(number: int, name: str) -> float:
-            more = [f"paths.output_dir={folder}/{number}"] if name.startswith("train") else []
-            return processor_seconds([*commands[name], *more])
-
-        systems = {name: functools.partial(spent, name=name) for name in commands}
-        times = alternate(systems, rounds)
-    alone = statistics.median(times["torch and transformers alone"])
-    print("\n| command | processor s, median | each round | against the imports alone |")
-    print("| --- | --: | --- | --: |")
-    for name, values in times.items():
-        each = ", ".join(f"{value:.2f}" for value in values)
-        middle = statistics.median(values)
-        print(f"| {name} | {middle:.2f} | {each} | {middle / alone:.2f} x |")
-
-
-FIRST_STEP = """
-import os, sys
-from lushan.cli.app import main
-from lushan.engine import lifecycle
-execute = lifecycle.execute
-def watched(*args):
-    from lushan.engine.lit_module import LitModule
-    LitModule.training_step = lambda *_: os._exit(0)
-    return execute(*args)
-lifecycle.execute = watched
-sys.exit(main())
-"""
-"""`lushan train` until the first step would begin."""
-
-
-def processor_seconds(command: list[str]) -> float:
-    """Seconds of the processor that a program takes; its standard input is empty."""
-    with Clock(children=True) as clock:
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return clock.cpu
 
 
 def numbers(count: int) -> str:

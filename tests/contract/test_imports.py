@@ -9,6 +9,9 @@ import sys
 
 import pytest
 
+from tests.contract.test_commands import EVERY
+from tests.helpers import command, corpora
+
 READS = "import lushan.study.table, lushan.study.compare, lushan.report.site"
 WAITING = {
     "pytorch_lightning",
@@ -26,6 +29,12 @@ WAITING = {
     "sklearn",
 }
 """Nothing of this is needed to predict, or before the first step of a training."""
+COMPUTING = {
+    *(("train",), ("tune", "lr"), ("reproduce",), ("study", "run"), ("study", "verify")),
+    *(("eval",), ("predict",), ("generate",), ("chat",), ("recommend",), ("assist",)),
+    *(("serve",), ("monitor",), ("export",), ("audit",)),
+}
+"""Commands that compute with a model, or read data as a task does; the others need no torch."""
 PROGRAM = """
 import contextlib, io, json, sys
 from lushan.cli.app import main
@@ -48,6 +57,15 @@ def watch(frame, event, _):
 sys.setprofile(watch)
 sys.exit(main())
 """
+
+
+SAMPLE = ["experiment=sample/ner", "model=bert_tiny", "trainer=cpu", "processor.vocab_size=300"]
+
+
+@pytest.fixture(scope="module")
+def known():
+    """Have the signatures of a config read once: those not known yet import what they are of."""
+    carried_out(["explain", "data.max_length", *SAMPLE])
 
 
 def carried_out(*commands):
@@ -87,17 +105,18 @@ def test_paths_are_looked_at_before_torch_is_imported(tmp_path, ner_run):
 
 @pytest.mark.slow
 def test_what_only_predicts_imports_neither_lightning_nor_metrics(
-    tmp_path, ner_run, lm_run, chat_run
+    tmp_path, ner_run, lm_run, chat_run, known
 ):
     text = tmp_path / "x.txt"
     text.write_text("Anna lives in Paris .\n")
-    *light, export, audit = carried_out(
+    *light, export, audit, evaluated = carried_out(
         ["predict", str(ner_run), "--input", str(text)],
         ["generate", str(lm_run), "--prompt", "hi", "-n", "3"],
         ["chat", str(chat_run)],
         ["serve", f"a={ner_run}", f"b={lm_run}", "--port", "0", "--check"],
         ["export", str(ner_run), str(tmp_path / "out")],
-        ["audit", "experiment=sample/ner", "processor.vocab_size=300"],
+        ["audit", *SAMPLE],
+        ["eval", str(ner_run)],
     )
     for code, modules, err in light:
         assert code == 0, err
@@ -108,12 +127,14 @@ def test_what_only_predicts_imports_neither_lightning_nor_metrics(
         assert code == 0, err
         assert not modules & (WAITING - {"sympy"})
         assert "scipy.stats" not in modules
+    code, modules, err = evaluated
+    assert code == 0, err
+    assert not modules & (WAITING - {"sympy", "torchmetrics"})
 
 
 @pytest.mark.slow
-def test_a_lone_training_imports_no_compiler_and_no_plots_before_its_first_step(tmp_path):
-    overrides = ["experiment=sample/ner", "model=bert_tiny", "trainer=cpu", "data.limit=16"]
-    overrides += ["trainer.max_epochs=1", "processor.vocab_size=300"]
+def test_a_lone_training_imports_no_compiler_and_no_plots_before_its_first_step(tmp_path, known):
+    overrides = [*SAMPLE, "data.limit=16", "trainer.max_epochs=1"]
     done = subprocess.run(
         [sys.executable, "-c", STEP, "train", *overrides],
         capture_output=True,
@@ -126,25 +147,46 @@ def test_a_lone_training_imports_no_compiler_and_no_plots_before_its_first_step(
     assert not set(line.split()) & (WAITING - {"pytorch_lightning", "torchmetrics"})
 
 
-def test_what_needs_no_torch_imports_none(tmp_path, ner_run):
-    texts = tmp_path / "texts.txt"
+def study_of(run, folder):
+    """The file of a study whose one run is a trained one."""
+    files = corpora.overrides({s: run.parents[2] / f"{s}.conll" for s in corpora.SPLITS})
+    places = [f"paths.output_dir={run.parents[1]}", f"paths.cache_dir={run.parents[2]}/cache"]
+    base = [*command.SMALL, *places, "task=ner", "data=conll", *files]
+    lines = {"title": "One", "base": base, "axes": {"head": {"plain": []}}, "seeds": [1]}
+    file = folder / "study.yaml"
+    file.write_text(json.dumps(lines | {"tables": [{"rows": ["head"]}]}))
+    return str(file)
+
+
+def test_what_needs_no_torch_imports_none(tmp_path, ner_run, known, monkeypatch):
+    texts, gold = tmp_path / "texts.txt", tmp_path / "gold.conll"
     texts.write_text("There is parking.\nBreakfast is at eight.\n")
-    index = str(tmp_path / "index")
-    explained = ["explain", "data.max_length", "experiment=sample/ner"]
-    carried_out(explained)  # signatures that are not known yet are read from what is imported
-    found = carried_out(
-        *(["runs", str(ner_run)], ["options"], ["data", "list"], ["completion", "bash"]),
-        *(["doctor", "--offline"], ["table", str(ner_run), "--rows", "seed"]),
-        ["page", str(ner_run), "--output", str(tmp_path / "page.md")],
-        *(explained, ["options", "optimizer/adamw"]),
-        ["report", str(ner_run), "-o", str(tmp_path / "site")],
-        ["compare", str(ner_run), str(ner_run)],
+    gold.write_text("Anna B-person B-person\n")
+    run, index = str(ner_run), str(tmp_path / "index")
+    study = study_of(ner_run, tmp_path)
+    for name in ("WANDB_API_KEY", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    done = [
+        *(["runs", run], ["options"], ["data", "list"], ["completion", "bash"]),
+        *(["doctor", "--offline"], ["table", run, "--rows", "seed"]),
+        ["page", run, "--output", str(tmp_path / "page.md")],
+        ["score", "--gold", str(gold)],
+        *(["explain", "data.max_length", *SAMPLE], ["options", "optimizer/adamw"]),
+        *(["study", "status", study], ["study", "table", study]),
+        ["report", run, "-o", str(tmp_path / "site")],
+        ["compare", run, run],
         ["index", "build", str(texts), "--model", "bm25", "--output", index],
         ["search", index, "parking"],
-    )
-    for code, modules, err in found:
-        assert code == 0, err
-        assert modules & {"torch", "transformers", "pytorch_lightning", "torchmetrics"} == set()
+    ]
+    refused = [["sync", run], ["sync", "--to", "mlflow", run], ["data", "get", "nothing"]]
+    found = carried_out(*done, *refused)
+    for words, (code, modules, err) in zip([*done, *refused], found, strict=True):
+        assert code == (2 if words in refused else 0), err
+        heavy = {"torch", "transformers", "pytorch_lightning", "torchmetrics", "lightning_fabric"}
+        assert modules & heavy == set(), words
+    tried = {name for name in EVERY for words in (*done, *refused) if words[: len(name)] == [*name]}
+    assert tried == set(EVERY) - COMPUTING  # a new command is one or the other
 
 
 @pytest.mark.slow

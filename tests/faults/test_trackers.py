@@ -9,8 +9,10 @@ import psutil
 import pytest
 
 from lushan.callbacks import trackers
+from lushan.callbacks.destinations.tracker import About
 from tests.faults import jobs
 from tests.helpers import wandb_log
+from tests.helpers.waiting import until
 
 pytest.importorskip("wandb")
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -22,6 +24,11 @@ class KillTracker:
     def __init__(self, step):
         self.step = step
 
+    @staticmethod
+    def started():
+        found = psutil.Process().children(recursive=True)
+        return [child for child in found if "wandb" in child.name()]
+
     def __call__(self):
         from lushan.engine.lit_module import LitModule
 
@@ -29,13 +36,8 @@ class KillTracker:
 
         def wrapped(self_, *args):
             if count[0] == self.step:
-                time.sleep(3)  # it must have started
-                killed = 0
-                for child in psutil.Process().children(recursive=True):
-                    if "wandb" in child.name():
-                        child.kill()
-                        killed += 1
-                assert killed
+                for child in until(self.started):
+                    child.kill()
             count[0] += 1
             return original(self_, *args)
 
@@ -67,13 +69,18 @@ def test_a_closed_port_costs_one_warning_and_no_time(tmp_path):
             assert KEY.encode() not in path.read_bytes(), path
 
 
+def patient():
+    """Wait for trackers as long as a busy machine needs to import them."""
+    trackers.STOP_SECONDS = trackers.CLOSE_SECONDS = 120.0
+
+
 @pytest.mark.slow
 def test_without_a_key_it_writes_offline_and_asks_nothing(tmp_path):
     cfg = jobs.config(tmp_path, "logger=wandb")
     nothing = jobs.Environment(
         WANDB_API_KEY=None, WANDB_MODE=None, NETRC=str(tmp_path / "no"), WANDB_DIR=None
     )
-    assert jobs.execute(cfg, nothing) == 0
+    assert jobs.execute(cfg, jobs.Together(nothing, patient)) == 0
     run = jobs.run_folder(tmp_path)
     assert list(run.glob("wandb/offline-run-*/*.wandb"))
     assert "warning" not in (run / "log.txt").read_text()
@@ -91,11 +98,6 @@ def test_a_tracker_that_dies_is_left_out(tmp_path):
     assert rows(tmp_path) == 1 + 24 + 3
     log = (jobs.run_folder(tmp_path) / "log.txt").read_text()
     assert log.count("is left out of this run") <= 1
-
-
-def patient():
-    """Wait for trackers as long as a busy machine needs to import them."""
-    trackers.STOP_SECONDS = trackers.CLOSE_SECONDS = 120.0
 
 
 @pytest.mark.long
@@ -165,7 +167,7 @@ def test_a_tracker_that_takes_nothing_costs_neither_time_nor_memory(tmp_path, mo
     monkeypatch.setattr(trackers, "MOST_WAITING", 50)
     monkeypatch.setattr(trackers, "STOP_SECONDS", 0.2)
     slow = Slow()
-    shown = trackers.Guarded(slow, trackers.About(tmp_path, "x", "id", {}, ()))
+    shown = trackers.Guarded(slow, About(tmp_path, "x", "id", {}, ()))
     for step in range(10_000):
         shown.log_metrics({"train/loss": 1.0}, step)
         assert slow.busy.wait(60)

@@ -12,6 +12,7 @@ import uvicorn
 from PIL import Image
 
 from lushan.guard import Guard
+from lushan.serve import process
 from lushan.serve.app import make_app
 from lushan.serve.front import Access, Front
 from lushan.serve.limits import Bounds
@@ -47,20 +48,28 @@ def serving(
     bounds = bounds or Bounds(new_tokens=256)
     served = open_runs([(name, str(place)) for name, place in places.items()], bounds, guard)
     front = make_app(served, Access("127.0.0.1", tuple(keys)), bounds)
+    with listening_to(front) as url:
+        try:
+            yield Running(url, front, served)
+        finally:
+            for run in served:
+                for worker in run.workers:
+                    worker.close()
+
+
+@contextlib.contextmanager
+def listening_to(front: Front) -> Iterator[str]:
+    """Have an application answer at a free port, and yield its address."""
     listening = bound_socket("127.0.0.1", 0)
-    config = uvicorn.Config(front, log_config=None, lifespan="off", ws="none")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(process.config_of(front))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     until(lambda: server.started, 30, pause=0.005)
     try:
-        yield Running(f"http://127.0.0.1:{listening.getsockname()[1]}", front, served)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(10)
-        for run in served:
-            for worker in run.workers:
-                worker.close()
 
 
 def png(color: str, size: int = 32) -> bytes:

@@ -124,10 +124,14 @@ def _answer(host: str) -> str:
 
 
 def extras() -> dict[str, str]:
-    """Return each extra of the package, and whether all that it needs is installed."""
+    """Return each extra of the package, and whether all that it needs is installed.
+
+    Those of developers of the package, named `dev` and `dev-...`, are left out.
+    """
     needed: dict[str, list[str]] = {}
     for line in metadata.requires("lushan") or ():
-        if (match := re.search(r"extra == ['\"](\w+)['\"]", line)) is not None:
+        match = re.search(r"extra == ['\"](?!dev\b)([\w-]+)['\"]", line)
+        if match is not None:
             needed.setdefault(match[1], []).append(re.split(r"[ ;<>=!~\[]", line)[0])
     found = {}
     for extra, names in sorted(needed.items()):

@@ -9,12 +9,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from lushan.common.terminal import echo
+from lushan.errors import UserError
 
 AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
 Where = Annotated[
@@ -28,15 +28,16 @@ Where = Annotated[
     ),
 ]
 
-WITHOUT_JSON: Mapping[str, str] = {
-    "train": "its words are Hydra's; the last line names the run's folder with `result.json`",
-    "predict": "it writes JSON lines as it is",
-    "chat": "a conversation; `generate --json` answers prompts",
-    "serve": "it answers in JSON over HTTP until a signal ends it",
-    "monitor": "it runs on; each alarm is JSON for `--webhook` and `--command`",
-    "completion": "it prints a program for a shell",
-}
-"""Commands that have no `--json`, and why."""
+
+def require_ray(option: str, value: object, *, ray: bool) -> None:
+    """Refuse an option of `--ray` that was given without it.
+
+    Raises:
+        UserError: Names the option.
+    """
+    if value is not None and not ray:
+        hint = "Write --ray too, or leave it out."
+        raise UserError("is an option of --ray", key=option, value=value, hint=hint)
 
 
 def echo_json(value: object) -> None:

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from lushan.cli.flags import AsJson, echo_json
+from lushan.cli.flags import AsJson, echo_json, require_ray
 from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.cli.outputs import require_lines
 from lushan.common.parsing import parse_json
-from lushan.common.terminal import echo, hint
+from lushan.common.terminal import echo_notes, hint
 from lushan.common.wording import plural
 from lushan.errors import UserError, did_you_mean
 
@@ -151,8 +151,7 @@ def predict(
     require_lines(output)
     if ray and "-" in (input, output):
         raise UserError("--ray reads a file and writes one", hint="--input FILE --output FILE")
-    if workers is not None and not ray:
-        raise UserError("--workers is an option of --ray", key="--workers", value=workers)
+    require_ray("--workers", workers, ray=ray)
     import sys
 
     from lushan import inference
@@ -172,8 +171,7 @@ def predict(
         **options,
     )
     sys.stdout.flush()
-    for note in notes:
-        echo(f"note: {note}", err=True)
+    echo_notes(notes)
     if output != "-":
         hint(f"{plural(count, 'example')}: {output}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lushan.cli.flags import require_ray
 from lushan.cli.models import examples
 from lushan.errors import UserError
 
@@ -121,8 +122,7 @@ def monitor(
 
     if changes is not None and not replay:
         raise UserError("goes with --replay", key="--changes", value=str(changes))
-    if workers is not None and not ray:
-        raise UserError("--workers is an option of --ray", key="--workers", value=workers)
+    require_ray("--workers", workers, ray=ray)
     excluded = {"--follow": follow, "--webhook": webhook, "--command": command}
     if replay and (given := [option for option, value in excluded.items() if value]):
         raise UserError("--replay reads to the end and sends nothing", key=given[0])

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lushan.cli.flags import require_ray
 from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.cli.models import examples
 from lushan.errors import UserError
@@ -56,6 +57,13 @@ def serve(
         float, typer.Option(help="Megabytes of a request; larger ones are refused with 413.")
     ] = 4,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens of a text, at most.")] = 4096,
+    max_connections: Annotated[
+        int | None,
+        typer.Option(
+            help="Open at a time, 512 when not given; requests of more are refused with 503.",
+            show_default=False,
+        ),
+    ] = None,
     guard: GuardRun = None,
     guard_rate: GuardRate = None,
     guard_label: GuardLabel = None,
@@ -81,13 +89,14 @@ def serve(
     """
     from lushan.inference import early
 
-    if replicas is not None and not ray:
-        raise UserError("--replicas is an option of --ray", key="--replicas", value=replicas)
+    require_ray("--replicas", replicas, ray=ray)
     if ray and (guard is not None or redact):
         key = "--redact" if guard is None else "--guard"
         raise UserError("replicas of --ray are not guarded yet", key=key)
     if ray and (check or not port):
         raise UserError("--ray takes no --check, and a port that is known", key="--ray")
+    if ray and max_connections is not None:
+        raise UserError("connections of --ray are its proxy's", key="--max-connections")
     places = early.named_places(runs)
     try:
         from lushan.serve import limits
@@ -102,6 +111,7 @@ def serve(
         seconds=timeout,
         body=int(max_body * _MEGABYTE),
         new_tokens=max_new_tokens,
+        connections=limits.Bounds.connections if max_connections is None else max_connections,
     )
     bounds.require_sound()
     access = Access.of(host, key_file, os.environ)

@@ -185,7 +185,7 @@ def difference(value: float, measure: Measure) -> str:
 
 def interval(low: float | None, high: float | None, measure: Measure) -> str:
     """Return both ends of an interval, without the unit; empty where one is not known."""
-    if low is None or high is None or math.isnan(low):
+    if low is None or high is None:
         return ""
     return f"{number(low, measure)} to {number(high, measure)}"
 

@@ -41,6 +41,9 @@ from lushan.launch.fork import ForkLauncher
 if TYPE_CHECKING:
     from lushan.compat.hydra import CachingConfigRepository
 
+Known = dict[tuple[str | None, ...], DictConfig | None]
+"""A config's name and the groups chosen, to what they make before single keys are set."""
+
 _of_signatures: set[str] = set()
 """Keys of which this process has seen that no file holds them; see `Composer.compose_config`."""
 
@@ -100,12 +103,18 @@ def _register_own() -> None:
 class Composer(Hydra):
     """Hydra over our `conf/`, which checks what it composes and raises plain errors."""
 
-    def __init__(self, config_dir: str | None = None, typed: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        config_dir: str | None = None,
+        typed: Sequence[str] = (),
+        known: Known | None = None,
+    ) -> None:
         """Search our folders.
 
         Args:
             config_dir: A further folder.
             typed: Overrides that the person at the command line wrote, and no file.
+            known: What groups made in earlier compositions of the same files; added to.
         """
         path = search_path(str(built_in_conf()))
         for provider, folder in before_ours().items():  # each right before the built-in one
@@ -119,6 +128,7 @@ class Composer(Hydra):
             )
         _register_own()
         self.typed = typed_values(self.parse_quietly(typed))
+        self._known: Known = {} if known is None else known
         super().__init__(task_name=PRIMARY, config_loader=_Loader(path, self.typed))
 
     def compose_config(  # type: ignore[override]  # the flags in between go through as they are
@@ -230,10 +240,14 @@ class Composer(Hydra):
         groups = [o for o in parsed if "." not in o.key_or_group and not o.is_sweep_override()]
         # A key at the top (`sed=1`) is no group, and may be the mistake.
         groups = [o for o in groups if self.is_group(o)]
-        try:
-            return self._compose(config_name, groups, RunMode.RUN, {"skip_missing_defaults": True})
-        except Exception:  # noqa: BLE001 - only a help in saying what is wrong
-            return None
+        key = (config_name, *(str(o.input_line) for o in groups))
+        if key not in self._known:
+            options = {"skip_missing_defaults": True}
+            try:
+                self._known[key] = self._compose(config_name, groups, RunMode.RUN, options)
+            except Exception:  # noqa: BLE001 - only a help in saying what is wrong
+                self._known[key] = None
+        return self._known[key]
 
     def without_glob(self, override: Override) -> str:
         """An override as text, with `experiment=glob(*)` spelled out.
@@ -302,25 +316,28 @@ def _only_in_a_signature(cfg: DictConfig, override: Override) -> bool:
     return is_node and isinstance(override.value(), Mapping)
 
 
-def compose(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> DictConfig:
+def compose(
+    overrides: Sequence[str] = (), *, config_dir: str | None = None, known: Known | None = None
+) -> DictConfig:
     """The config of a job, without Hydra's own node; see `composed`."""
-    return composed(overrides, config_dir=config_dir)[0]
+    return composed(overrides, config_dir=config_dir, known=known)[0]
 
 
 def composed(
-    overrides: Sequence[str] = (), *, config_dir: str | None = None
+    overrides: Sequence[str] = (), *, config_dir: str | None = None, known: Known | None = None
 ) -> tuple[DictConfig, dict[str, str | None]]:
     """The config of a job, without Hydra's own node, and the chosen option of each group.
 
     Args:
         overrides: As on the command line: `["model=minilm", "optimizer.lr=3e-5"]`.
         config_dir: A further folder to search, last.
+        known: One mapping for configs that are composed one after the other, which saves time.
 
     Raises:
         UserError: An override or a file is wrong.
     """
     lines = starting_from(overrides)
-    cfg = Composer(config_dir).compose_config(PRIMARY, lines, RunMode.RUN)
+    cfg = Composer(config_dir, known=known).compose_config(PRIMARY, lines, RunMode.RUN)
     chosen: dict[str, str | None] = dict(cfg.hydra.runtime.choices)
     with open_dict(cfg):
         del cfg["hydra"]

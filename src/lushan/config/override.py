@@ -30,7 +30,7 @@ def overridden(
     Args:
         cfg: Resolved, in plain values.
         overrides: `key=value`, by Hydra's grammar; no choices of groups and no sweeps.
-        groups: Top-level names below which keys may be changed.
+        groups: Names below which keys may be changed, and whole keys: `data`, `trainer.devices`.
         reads_anew: Whether another format of data may be chosen as well: `data=conll`.
 
     Raises:
@@ -42,16 +42,12 @@ def overridden(
         if reads_anew and parsed.key_or_group == "data" and isinstance(parsed.value(), str):
             changed.data = _format(changed.data, line)
             continue
-        group, _, rest = parsed.key_or_group.partition(".")
-        if group not in groups or not rest:
-            hint = f"As in {group if group in groups else groups[0]}.KEY=VALUE."
-            if group not in groups:
-                hint = _suggestion(cfg, parsed, groups) or did_you_mean(group, groups) or hint
+        if not _may_change(parsed.key_or_group, groups):
             raise UserError(
                 "a trained run has this settled; only keys below "
                 f"{', '.join(groups)} can be changed",
                 key=parsed.key_or_group,
-                hint=hint,
+                hint=_suggestion(cfg, parsed, groups),
             )
         if parsed.is_sweep_override() or parsed.is_delete():
             raise UserError("only key=value can be written here", value=line)
@@ -82,9 +78,19 @@ def _format(own: DictConfig, line: str) -> dict[str, Any]:
     return {**node, **kept, **dict.fromkeys(files)}
 
 
-def _suggestion(cfg: Mapping[str, Any], override: Override, groups: Sequence[str]) -> str | None:
-    """Suggest a key below `groups` instead of one that is not."""
-    base = OmegaConf.create({name: cfg[name] for name in groups if name in cfg})
-    keys = list(provenance.keys_of(base))
+def _may_change(key: str, groups: Sequence[str]) -> bool:
+    """Return whether a key is one that may be changed, or below one."""
+    whole = {name for name in groups if "." in name}
+    return key in whole or any(key.startswith(f"{name}.") for name in groups)
+
+
+def _suggestion(cfg: Mapping[str, Any], override: Override, groups: Sequence[str]) -> str:
+    """Suggest a key that may be changed instead of one that may not."""
+    name = override.key_or_group
+    if name in groups:
+        return f"As in {name}.KEY=VALUE."
+    whole = OmegaConf.create(dict(cfg))
+    keys = [key for key in provenance.keys_of(whole) if _may_change(key, groups)]
     given = override.get_value_string()
-    return hints.hint_for(override.key_or_group, given, keys, (), provenance.values_of(base))
+    found = hints.hint_for(name, given, keys, (), provenance.values_of(whole))
+    return found or did_you_mean(name, groups) or f"As in {groups[0]}.KEY=VALUE."

@@ -148,7 +148,8 @@ class Dialogues(WithMedia, WithGroup):
         """
         self.speakers.require_roles()
         prompt = self.instruction or _first_of(INSTRUCTION, columns.values)
-        if prompt and self.messages is None and MESSAGES[0] not in columns.values:
+        whole = self.messages is not None or MESSAGES[0] in columns.values
+        if prompt is not None and prompt in columns.values and not whole:
             answer = (self.output or _first_of(OUTPUT, columns.values)) if answered else None
             columns = as_messages(columns, prompt, answer, MESSAGES[0])
         read = self._read(columns, counts, answered=answered)

@@ -315,11 +315,6 @@ def _plain_file(path: Path) -> Iterator[Path]:
 def text_field(names: Sequence[str], wanted: str | None, file: str | Path) -> str:
     """The field of rows that holds their text.
 
-    Args:
-        names: The fields.
-        wanted: The one that the config names.
-        file: For the error.
-
     Raises:
         UserError: There is no such field, or it cannot be determined which it is.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lushan.data.field_roles import inputs, targets
 from lushan.data.fields import (
@@ -66,8 +65,10 @@ def distinct_classes(table: pa.Table, fields: Fields) -> set[str]:
         return set()
     name, field = found
     column = table.column(name)
-    flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
-    values = pc.unique(flat).to_pylist()
+    from pyarrow import compute  # slow to import, and checking a run's inputs needs it not
+
+    flat = compute.list_flatten(column) if pa.types.is_list(column.type) else column
+    values = compute.unique(flat).to_pylist()
     wrap = pa.types.is_list(column.type)
     return {label for value in values for label in field.classes([value] if wrap else value)}
 

@@ -46,11 +46,6 @@ def content(place: Path) -> dict[str, str]:
 def load(place: Path, config: str | None, **options: Any) -> Dataset | DatasetDict:
     """Load a data set's folder: split to rows.
 
-    Args:
-        place: The folder.
-        config: Which part of the set.
-        options: Further arguments of `datasets.load_dataset`.
-
     Raises:
         UserError: It names files outside of it, or ones that are not read.
     """
@@ -98,11 +93,7 @@ class asking_nobody:  # noqa: N801 - used like a function
 
 
 def require_own(builder: DatasetBuilder, hub_id: str) -> None:
-    """Make sure that a set of the hub names no file of this machine, and of no other host.
-
-    Raises:
-        UserError: It does.
-    """
+    """Make sure that a set of the hub names no file of this machine, and of no other host."""
     for name in _used(builder):
         if not name.startswith(f"hf://datasets/{hub_id}@"):
             raise UserError(

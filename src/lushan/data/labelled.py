@@ -198,12 +198,6 @@ class Labelled:
     ) -> Columns:
         """Return the rows that have a label, where a task reads one.
 
-        Args:
-            columns: As they were read.
-            fields: What is looked for.
-            split: Their name in notes.
-            notes: Takes how many rows were left out.
-
         Raises:
             UserError: There are others, and `unlabelled` does not drop them; or there are no rows
                 with a label.

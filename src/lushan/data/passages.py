@@ -246,9 +246,6 @@ def require_taught(table: pa.Table, column: str, *, key: str) -> None:
         table: A split.
         column: `scores`, a number a passage, or `vectors`, one more for the query.
         key: The config key that asks for it.
-
-    Raises:
-        UserError: There is none, or not one a passage.
     """
     asked = column == "vectors"
     if column not in table.column_names:

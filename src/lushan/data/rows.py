@@ -12,6 +12,7 @@ import pyarrow as pa
 from lushan.common.wording import plural
 from lushan.data import files
 from lushan.data import spans as char_spans
+from lushan.data.field_roles import has, inputs
 from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
 from lushan.data.groups import WithGroup
 from lushan.data.indicator_columns import with_one_column
@@ -59,8 +60,8 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
     ) -> pa.Table:
         """Return a corpus's table of any rows.
 
-        Words with tags, pairs of texts and labelled texts are found in many forms; any other field
-        is read from a field of its name.
+        Words with their tags, a text with its references, and one or two texts with a label are
+        found together, in many forms; any other field is read from a field of its name.
 
         Args:
             columns: As they were read.
@@ -78,13 +79,18 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         return self.with_group(self._table_of(columns, split, notes, wanted), columns)
 
     def _table_of(self, columns: Columns, split: str, notes: list[str], wanted: Fields) -> pa.Table:
-        if any(isinstance(field, Words) for field in wanted.values()):
-            return self._words_table(columns, split, notes)
-        if wanted.keys() == PAIRS.keys():
-            return self.pairs_table(columns, longest=self.longest_line)
-        if wanted.keys() <= LABELLED.keys():
-            return self.texts_table(columns, split, notes, wanted)
-        return self.fields_table(columns, wanted, split, notes)
+        if has(wanted, Words):
+            together, table = WORDS, self._words_table(columns, split, notes)
+        elif wanted.keys() >= PAIRS.keys():
+            together, table = PAIRS, self.pairs_table(columns, longest=self.longest_line)
+        elif inputs(wanted).keys() <= inputs(LABELLED).keys():
+            together, table = LABELLED, self.texts_table(columns, split, notes, wanted)
+        else:
+            return self.fields_table(columns, wanted, split, notes)
+        others = {name: field for name, field in wanted.items() if name not in together}
+        for name, values in self._read(columns, others, split, notes).items():
+            table = table.append_column(name, values)
+        return table
 
     def _usual_fields(self, columns: Columns) -> Fields:
         """Return what rows hold that are read for no task."""
@@ -99,18 +105,18 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
     ) -> pa.Table:
         """Return rows with a column for each field, read from fields of a file by their names.
 
-        Args:
-            columns: As they were read.
-            fields: What is looked for.
-            split: Their name in notes.
-            notes: Takes what the reader of the numbers must know.
-
         Raises:
             UserError: A field is not there, or a value is of another form.
         """
+        values = self._read(columns, fields, split, notes)
+        return with_places({"id": self.ids(columns), **values}, columns)
+
+    def _read(
+        self, columns: Columns, fields: Fields, split: str, notes: list[str]
+    ) -> dict[str, pa.Array]:
         _require_columns(fields, columns)
         columns = dataclasses.replace(columns, media=self.media_of(split))
-        table: dict[str, pa.Array] = {"id": self.ids(columns)}
+        table: dict[str, pa.Array] = {}
         for name, field in fields.items():
             column = self.column_of(name, field, columns)
             if column is not None:
@@ -119,7 +125,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
                     table[name] = self._labels(columns, column, field, split, notes)
                 else:
                     table[name] = field.read(columns, column)
-        return with_places(table, columns)
+        return table
 
     def column_of(self, name: str, field: Field, columns: Columns) -> str | None:
         """Return the column that holds a field; None where it is optional and not there."""

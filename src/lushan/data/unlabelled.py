@@ -18,8 +18,8 @@ import pyarrow as pa
 from lushan.data import corpora
 from lushan.data.dialogues import Dialogues
 from lushan.data.encode import arrow
-from lushan.data.field_roles import inputs, required
-from lushan.data.fields import DOCUMENTS, LABELLED, PAIRS, Field, Fields, Image, Messages, Words
+from lushan.data.field_roles import has, inputs, required
+from lushan.data.fields import DOCUMENTS, LABELLED, PAIRS, Fields, Image, Messages, Words
 from lushan.data.formats.chat import Chat
 from lushan.data.formats.conll import Conll
 from lushan.data.formats.folder import ARCHIVES, ENDINGS, Folder
@@ -81,11 +81,6 @@ def format_for(
     return format_of(name, own, endings, data)
 
 
-def has(fields: Fields, kind: type[Field]) -> bool:
-    """Return whether a field of a kind is among some."""
-    return any(isinstance(field, kind) for field in fields.values())
-
-
 def read_unlabelled(
     path: str | Path,
     fields: Fields,
@@ -119,11 +114,7 @@ def read_unlabelled(
 
 @dataclasses.dataclass
 class Reading(Input):
-    """One input being read.
-
-    Attributes:
-        fields: What the task reads.
-    """
+    """One input being read."""
 
     fields: Fields = dataclasses.field(default_factory=lambda: DOCUMENTS)
 
@@ -133,7 +124,7 @@ class Reading(Input):
 
     @property
     def _has_pairs(self) -> bool:
-        return self.fields.keys() == PAIRS.keys()
+        return self.fields.keys() >= PAIRS.keys()
 
     def read(self) -> pa.Table:
         """Return rows as the task reads them; see `read_unlabelled`."""

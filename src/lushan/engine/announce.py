@@ -10,7 +10,7 @@ import torch
 
 from lushan.engine.batch_plan import BatchPlan
 from lushan.engine.components import Components
-from lushan.engine.lit_module import TEST, VALIDATION
+from lushan.engine.evaluating import TEST, VALIDATION
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.run.shortened import shortened_by
 

@@ -37,8 +37,9 @@ from lushan.engine.announce import (
 from lushan.engine.batch_plan import Batching, BatchPlan, Streamed
 from lushan.engine.components import Components, build_components
 from lushan.engine.distributed.rank_launcher import RUN_FOLDER, others_named
+from lushan.engine.evaluating import PREFIX
 from lushan.engine.limits import TrainLimits
-from lushan.engine.lit_module import PREFIX, LitModule
+from lushan.engine.lit_module import LitModule
 from lushan.engine.observers import Observers, make_observers
 from lushan.engine.quieting import quiet_lightning
 from lushan.engine.resolved import attention_of, resolved
@@ -65,6 +66,7 @@ class FitResult:
         task: With its labels.
         evaluations: Split to its evaluation.
         notes: What the reader of the numbers must know.
+        announced: Those of the notes that were printed before training.
         best_step: Step of the evaluated weights; None where they are the last ones.
         steps: Optimizer steps in all.
         train_seconds: Of training with its validations, interruptions left out.
@@ -82,6 +84,7 @@ class FitResult:
     task: Task
     evaluations: dict[str, Evaluation]
     notes: list[str]
+    announced: tuple[str, ...]
     best_step: int | None
     steps: int
     train_seconds: float
@@ -347,6 +350,7 @@ def evaluate_best(
         task=parts.task,
         evaluations=evaluations,
         notes=[*notes, *checkpoints.notes(), *found],
+        announced=tuple(notes),
         best_step=checkpoints.best_step,
         steps=steps,
         train_seconds=round(observers.record.trained, 3),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lushan.common.terminal import echo
 from lushan.errors import Interrupted, Pruned, RunFailed, UserError, in_a_line, of_path
-from lushan.run import remote_code
+from lushan.launch.command_line import CommandLine
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
@@ -26,15 +26,14 @@ class Job:
     """One job of `lushan train`: what every launcher calls, here or in another process.
 
     It may be pickled, and returns a `JobStatus` whatever happens. Another process has not seen the
-    command line, and may have been started in another folder: both are carried along.
+    command line, and may have been started in another folder: see `CommandLine`.
     """
 
     __name__ = "job"
 
     def __init__(self) -> None:
         self.stopped: str | None = None
-        self.permits = remote_code.permitted()
-        self.folder = Path.cwd()
+        self.command_line = CommandLine.here()
 
     def __call__(self, cfg: DictConfig) -> JobStatus:
         """Check a composed config and carry out its experiment."""
@@ -55,8 +54,6 @@ class Job:
         from lushan.launch.job_status import JobStatus
         from lushan.run.status import INTERRUPTED
 
-        if self.permits:
-            remote_code.permit()
         begun = time.monotonic()
         hydra = HydraConfig.get()
         number = hydra.job.num if _is_sweep(hydra) else None
@@ -80,7 +77,7 @@ class Job:
         found: CheckedConfig | None = None
         attempts = 0
         try:
-            self._change_folder()
+            self.command_line.apply()
             found = self._checked(cfg, checked)
             if found.stored is None:
                 attempts = RunFolder.of(found.config).status().attempts
@@ -105,17 +102,6 @@ class Job:
         if isinstance(checked, UserError):
             raise checked
         return self.check(cfg) if checked is None else checked
-
-    def _change_folder(self) -> None:
-        """Work where the command was typed: a worker of Ray's is started where its node was."""
-        if not self.folder.is_dir():
-            raise UserError(
-                "the folder that the command was typed in is not on this machine",
-                value=str(self.folder),
-                hint="Machines that share a sweep need a folder that all of them see.",
-            )
-        if self.folder != Path.cwd():
-            os.chdir(self.folder)
 
     def _failure(
         self, error: BaseException, overrides: Sequence[str], config: Mapping[str, Any] | None

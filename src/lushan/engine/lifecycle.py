@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lushan.callbacks.destinations.tracker import Completed
 from lushan.common import terminal
 from lushan.compat.deferred import deferring
 from lushan.config import environment, inputs
@@ -145,10 +146,6 @@ def inputs_of(cfg: Mapping[str, Any], source: Source) -> Inputs:
 
     Of what is on the hub the commit stands for its files.
 
-    Args:
-        cfg: The checked config.
-        source: Its data source.
-
     Raises:
         UserError: A file is missing, or an earlier run is not complete.
     """
@@ -234,11 +231,7 @@ def execute(
             task = fitted.task
             from lushan.engine.artifacts import keep  # after training: matplotlib takes its time
 
-            keep(
-                fitted.evaluations,
-                folder,
-                main_metric=task.main_metric,
-            )
+            keep(fitted.evaluations, folder, main_metric=task.main_metric)
             kept, noted = still_inputs(cfg, source, read)
             split = "test" if f"test/{task.main_metric}" in fitted.metrics else "val"
             result = RunResult(
@@ -258,6 +251,7 @@ def execute(
                 inputs=kept,
                 seconds=round(spent + time.monotonic() - begun, 1),
                 weights_sha256=fitted.weights_sha256,
+                announced=fitted.announced,
                 extra={
                     "notes": fitted.notes + noted,
                     "not_comparable": fitted.not_comparable,
@@ -278,7 +272,7 @@ def execute(
             threads = computing_threads()
             close_manifest(folder.manifest_json, ended=now(), fingerprints=known, threads=threads)
             result = folder.complete(result, fitted.checkpoint)
-            completed.append(trackers.Completed(result, fitted.schema))
+            completed.append(Completed(result, fitted.schema))
     return result
 
 

@@ -17,17 +17,17 @@ from torch import Tensor, nn
 from lushan.callbacks.ema import WeightAverage
 from lushan.callbacks.guard import REPAIR, Guard
 from lushan.checkpoint.dtensor import clip_gradients
-from lushan.common.units import LOSS
 from lushan.compat.lightning import is_attached
 from lushan.compat.torch import without_compiler
-from lushan.data.batch.batching import EVALUATION, mix, plan_evaluation
+from lushan.data.batch.batching import mix, plan_evaluation
 from lushan.data.batch.loader import EvaluationLoader, GlobalBatch, TrainingLoader
 from lushan.data.batch.packing import Pieces
 from lushan.data.encode.encoding import Encoded
-from lushan.engine import joint, rehearsal
+from lushan.engine import evaluating, joint, rehearsal, seeding
 from lushan.engine.batch_plan import Batching, BatchPlan
 from lushan.engine.distributed import shares
 from lushan.engine.distributed.shares import data_share, of_all_shares, summed, walks_together
+from lushan.engine.evaluating import PREFIX, TEST, VALIDATION
 from lushan.engine.rates import Rates
 from lushan.engine.running import RunningTotals, Step, UnreadSteps
 from lushan.errors import RunFailed
@@ -35,10 +35,6 @@ from lushan.models import dropout
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.tasks.base import Task
 from lushan.tasks.evaluation import Evaluation, Records
-
-VALIDATION, TEST = "validation", "test"
-PREFIX = {VALIDATION: "val", TEST: "test"}
-"""Metric names begin with these, as the field writes them."""
 
 
 class LitModule(pl.LightningModule):
@@ -104,11 +100,6 @@ class LitModule(pl.LightningModule):
             batch["targets"] = sum(int(row["targets"]) for row in rows)
         return batch
 
-    def _draw(self, epoch: int) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
-        # What evaluation masks is the same for all seeds: their numbers are compared.
-        seed = mix(0 if epoch == EVALUATION else self.batching.seed, epoch)
-        return functools.partial(self.task.transform, seed=seed, training=epoch != EVALUATION)
-
     def train_dataloader(self) -> TrainingLoader:
         """Return this epoch's batches, from the step that the run has reached."""
         assert self.plan is not None
@@ -142,7 +133,9 @@ class LitModule(pl.LightningModule):
             batches,
             self._collate,
             rows=self.plan.rows_of(epoch),
-            draw=self._draw(epoch),
+            draw=functools.partial(
+                self.task.transform, seed=mix(self.batching.seed, epoch), training=True
+            ),
             start=start,
             rank=share[0],
             world_size=share[1],
@@ -158,7 +151,7 @@ class LitModule(pl.LightningModule):
         # A rank without any must have one to begin with; others only where all must keep step.
         if not batches or walks_together(self.trainer):
             batches += everything[:1] * (-(-len(everything) // ranks) - len(batches))
-        return EvaluationLoader(self.encoded[split], batches, self._collate, self._draw(EVALUATION))
+        return evaluating.loader_of(self.task, self.encoded[split], batches)
 
     def val_dataloader(self) -> EvaluationLoader | list[Any]:
         """The validation split, or nothing."""
@@ -193,7 +186,7 @@ class LitModule(pl.LightningModule):
         """One optimizer step over one global batch."""
         optimizer: Any = self.optimizers()
         rank, ranks = data_share(self.trainer)
-        torch.manual_seed(mix(self.batching.seed, self.global_step, rank))
+        seeding.seed_torch(mix(self.batching.seed, self.global_step, rank))
         targets = self._count_targets(batch)
         total = torch.zeros((), device=self.device)
         losses = joint.losses_of(self, batch) if self.task.joint else None
@@ -354,13 +347,9 @@ class LitModule(pl.LightningModule):
         self._evaluate_batch(batch, batch_idx, generate=self.task.generates)
 
     def _evaluate_batch(self, batch: dict[str, Any], number: int, *, generate: bool) -> None:
-        batch.pop("targets", None)
-        loss, records = self.through(self.task.predict, batch)
-        if generate:
-            generated = self.through(self.task.generate, batch, freely=True)
-            records = [{**record, **more} for record, more in zip(records, generated, strict=True)]
+        loss, records = evaluating.answers(self.task, self.through, batch, generate=generate)
         if number < self._own_batches:
-            self._losses.append(loss.double())
+            self._losses.append(loss)
             self._records += records
 
     def on_validation_epoch_end(self) -> None:
@@ -386,12 +375,9 @@ class LitModule(pl.LightningModule):
         records, total = self._gather(self._records, loss)
         if split == VALIDATION and self.plan is not None:
             self.task.tune(self.tables[split], records)
-        evaluation = self.task.evaluate(self.tables[split], records, full=full)
-        # Where masks decide how many terms there are, the task has counted them.
-        if "loss" not in evaluation.metrics:
-            evaluation.measures["loss"] = LOSS
-            evaluation.metrics["loss"] = total / max(1, int(self.encoded[split].targets.sum()))
-        return evaluation
+        return evaluating.scored(
+            self.task, self.encoded[split], self.tables[split], records, total, full=full
+        )
 
     def _gather(self, records: Records, loss: float) -> tuple[Records, float]:
         """Every rank's records and the sum of their losses, on every rank."""

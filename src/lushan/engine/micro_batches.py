@@ -20,7 +20,7 @@ from lushan.data.encode.encoding import Encoded
 from lushan.data.source import AUTO
 from lushan.engine.batch_plan import BatchPlan
 from lushan.engine.components import Components
-from lushan.engine.trainer import is_parallel
+from lushan.engine.devices import is_parallel
 from lushan.engine.trial_steps import try_steps
 from lushan.errors import RunFailed, UserError
 from lushan.run.files import read_json, write_json
@@ -118,12 +118,6 @@ def find(cfg: Mapping[str, Any], parts: Components, plan: BatchPlan, device: Mem
     """Find the tokens of the largest micro-batch; None where whole batches fit.
 
     Candidates are made of the longest rows, so that whatever has as many tokens needs no more.
-
-    Args:
-        cfg: The checked config.
-        parts: Of the run.
-        plan: Its batches.
-        device: That trains.
 
     Raises:
         RunFailed: The device does not hold a single row.

@@ -19,7 +19,7 @@ from lushan.config.build import build
 from lushan.config.measures import measures
 from lushan.engine.batch_plan import BatchPlan
 from lushan.engine.components import Components
-from lushan.engine.lit_module import VALIDATION
+from lushan.engine.evaluating import VALIDATION
 from lushan.engine.trainer import Trainer
 from lushan.launch.signals import Signals
 

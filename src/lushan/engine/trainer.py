@@ -6,12 +6,11 @@ import contextlib
 import inspect
 import traceback
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, TypeGuard
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.plugins import DoublePrecision
 
 from lushan.callbacks.compiled import Compiled
@@ -19,7 +18,8 @@ from lushan.config.build import build
 from lushan.configurable import Within, configurable
 from lushan.engine import loops
 from lushan.engine.batch_plan import BatchPlan
-from lushan.engine.distributed.rank_launcher import environment, require_alone
+from lushan.engine.devices import is_parallel, require_alone, require_devices
+from lushan.engine.distributed.rank_launcher import environment
 from lushan.engine.distributed.strategies import DDP, Sharded
 from lushan.engine.limits import KEYS, TrainLimits
 from lushan.errors import UserError, first_line
@@ -32,9 +32,6 @@ OURS: dict[str, Any] = {
     "reload_dataloaders_every_n_epochs": 1,  # each epoch has its own plan
 }
 """Arguments that exact resuming needs as they are; they cannot be configured."""
-
-MOST_PROCESSES = 256
-"""On one machine, where no devices bound them: each is an interpreter with a model of its own."""
 
 MINUTES_OF_A_YEAR = 525_600
 
@@ -237,61 +234,6 @@ def refused() -> Iterator[None]:
             raise
         problem = f"Lightning refuses it: {first_line(error).strip()}"
         raise UserError(problem, key="trainer") from error
-
-
-def require_devices(accelerator: str, devices: int | str | list[int], nodes: int = 1) -> None:
-    """Refuse devices that this machine does not have, with a hint what to write.
-
-    Raises:
-        UserError: It has none of the kind, or fewer.
-    """
-    kinds = {"gpu": ("cuda", "mps"), "cuda": ("cuda",), "mps": ("mps",)}.get(accelerator, ())
-    if not kinds:
-        if _counts(devices) and int(devices) > MOST_PROCESSES:
-            raise UserError(
-                f"one machine trains with {MOST_PROCESSES} processes at most",
-                key="trainer.devices",
-                value=devices,
-            )
-        return
-    known = AcceleratorRegistry
-    there = [kind for kind in kinds if known[kind]["accelerator"].is_available()]
-    if not there:
-        several = nodes > 1 or devices not in (1, "1", [0])
-        more = " trainer=ddp_sim, fsdp_sim and tp_sim try several processes on it."
-        raise UserError(
-            f"this machine has no {' or '.join(kinds)} device that torch can use",
-            key="trainer.accelerator",
-            value=accelerator,
-            hint="Write trainer=default, which takes a device where there is one, or trainer=cpu."
-            + (more if several else ""),
-        )
-    count = known[there[0]]["accelerator"].auto_device_count()
-    wanted = devices if isinstance(devices, list) else []
-    if _counts(devices):
-        wanted = [int(devices) - 1]
-    if any(isinstance(index, int) and index >= count for index in wanted):
-        raise UserError(
-            f"this machine has {count} of them",
-            key="trainer.devices",
-            value=devices,
-            hint=f"Write trainer.devices={count}, or trainer.devices=auto for all.",
-        )
-
-
-def _counts(devices: object) -> TypeGuard[int | str]:
-    return isinstance(devices, int) or (isinstance(devices, str) and devices.isdigit())
-
-
-def is_parallel(accelerator: str, devices: int | str | list[int], nodes: int) -> bool:
-    """Return whether more than one process will train."""
-    if nodes > 1:
-        return True
-    if isinstance(devices, list):
-        return len(devices) > 1
-    if devices in ("auto", -1, "-1"):
-        return accelerator in ("auto", "gpu", "cuda") and torch.cuda.device_count() > 1
-    return _counts(devices) and int(devices) > 1
 
 
 def _signature() -> inspect.Signature:

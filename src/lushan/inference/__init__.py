@@ -56,5 +56,7 @@ def evaluate(
     """Evaluate a run again; see `lushan.inference.reevaluate.evaluate`."""
     early.require_run(run)
     from lushan.inference import reevaluate
+    from lushan.run.progress import Bar
 
-    return reevaluate.evaluate(run, split=split, overrides=overrides)
+    with Bar("batches") as observe:
+        return reevaluate.evaluate(run, split=split, overrides=overrides, observe=observe)

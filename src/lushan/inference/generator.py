@@ -19,6 +19,8 @@ from lushan.inference.dialogues import split
 from lushan.inference.early import is_ours
 from lushan.inference.exported import graph_of
 from lushan.inference.load import Loaded, load, quiet
+from lushan.inference.too_long import too_long
+from lushan.models import weight_layout
 from lushan.models.decoding import Settings, Written, endings_of, generate
 from lushan.models.prompt_groups import Group, grouped
 from lushan.text import hub
@@ -124,18 +126,12 @@ class TextGenerator:
             places: For errors, where each comes from: `key`, or `file` and `line`.
 
         Raises:
-            UserError: A prompt leaves no room for a text.
+            TooLong: A prompt leaves no room for a text.
         """
         if not self.is_whole:
             for prompt, place in zip(prompts, places, strict=True):
-                room = self.room(len(prompt))
-                if room is not None and room < 1:
-                    raise UserError(
-                        f"this prompt has {len(prompt)} tokens, and prompt and text together have "
-                        f"room for {self.positions}",
-                        **place,
-                        hint="Shorten it: the text near its end counts most.",
-                    )
+                if self.positions is not None and len(prompt) >= self.positions:
+                    raise too_long(len(prompt), self.positions, **place)
             return list(prompts), 0
         bounds = [n for n in (self.trained, self.positions) if n is not None]
         if not bounds:
@@ -174,6 +170,8 @@ class TextGenerator:
             positions=self.positions,
             size=max(1, batch_size // each),
         )
+        if each * max(len(group.rows) for group in groups) >= weight_layout.FROM:
+            weight_layout.transpose_weights(self.model)
         cache = self._cache_length(groups, lengths, each)
         found: dict[int, list[Written]] = {}
         for group in groups:

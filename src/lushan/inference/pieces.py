@@ -97,11 +97,7 @@ class Written:
 
 
 class Predictor:
-    """Predicts pieces, with a model that is loaded for the first one.
-
-    Args:
-        job: What is predicted.
-    """
+    """Predicts pieces, with a model that is loaded for the first one."""
 
     def __init__(self, job: Job) -> None:
         self.job = job

@@ -186,12 +186,7 @@ def predict_rows(
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-    """A table of examples, and their features.
-
-    Attributes:
-        table: The examples.
-        features: By name, a value a feature.
-    """
+    """A table of examples, and their features."""
 
     table: pa.Table
     features: Features

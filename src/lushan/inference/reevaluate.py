@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,30 @@ from lushan.data.labelled import remember
 from lushan.data.labels import require_known
 from lushan.data.source import Corpus, Source
 from lushan.engine.components import encode_all, encoding_notes
-from lushan.engine.fit import size_of_batches
-from lushan.engine.limits import TrainLimits
-from lushan.engine.lit_module import PREFIX, TEST, VALIDATION, LitModule
-from lushan.engine.quieting import quiet_lightning
-from lushan.engine.trainer import Trainer, make_trainer
+from lushan.engine.computing import KEYS, Computing
+from lushan.engine.devices import require_alone
+from lushan.engine.evaluating import (
+    LIMIT,
+    PREFIX,
+    TEST,
+    VALIDATION,
+    evaluate_split,
+    precision_note,
+)
 from lushan.errors import UserError, did_you_mean
 from lushan.inference.load import config_of, load
 from lushan.run.identity import RESOLVED
 
-CHANGEABLE = ("data", "trainer", "task", "paths")
-"""Groups whose keys may be overridden: the others would make another model."""
+CHANGEABLE = ("data", "task", "paths", *(f"trainer.{key}" for key in (*KEYS, LIMIT)))
+"""Groups and keys that may be overridden: others would make another model, or have no part."""
 
 
 def evaluate(
-    run: str | Path, *, split: str = TEST, overrides: Sequence[str] = ()
+    run: str | Path,
+    *,
+    split: str = TEST,
+    overrides: Sequence[str] = (),
+    observe: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run's best weights.
 
@@ -35,6 +44,7 @@ def evaluate(
         split: `train`, `validation` (or `val`) or `test`.
         overrides: Of the run's config, such as `data.test=other.conll` or `task.constrained=true`;
             another format of data is chosen by `data=table`.
+        observe: Gets the number of batches that are done, and of all.
 
     Returns:
         `metrics`, `measures` (what is to be known of each) and `ci` (flat, with the split's name),
@@ -43,9 +53,10 @@ def evaluate(
     Raises:
         UserError: There is no such run, split or file, or the data does not fit the run.
     """
-    quiet_lightning()
+    require_alone()
     split = {"val": VALIDATION}.get(split, split)
     cfg = overridden(config_of(run), overrides, groups=CHANGEABLE, reads_anew=True)
+    computing = Computing(cfg["trainer"])
     loaded = load(run, cfg)
     source: Source = source_of(cfg)
     remember(source, **loaded.columns)
@@ -68,23 +79,16 @@ def evaluate(
     )
     cache = Path(cfg["paths"]["cache_dir"]) / "encoded"
     encoded = encode_all(corpus, source, loaded.task, loaded.processor, loaded.limits, cache)
-    node = alone(cfg["trainer"]) | {"enable_progress_bar": False}
-    trainer = make_trainer(
-        node,
-        TrainLimits.of(node),
-        callbacks=[],
-        logger=False,
-        plugins=[],
-        default_root_dir=str(run),
+    found = evaluate_split(
+        loaded.task,
+        loaded.model,
+        encoded[split],
+        corpus.splits[split],
+        eval_tokens=source.eval_tokens,
+        computing=computing,
+        limit=cfg["trainer"].get("fast_dev_run") or cfg["trainer"].get(LIMIT),
+        observe=observe,
     )
-    module = LitModule(
-        model=loaded.model,
-        task=loaded.task,
-        batching=size_of_batches(cfg, source),
-        encoded=encoded,
-        tables=corpus.splits,
-    )
-    found = module.test_on(trainer, split)
     prefix = PREFIX.get(split, split)
     return {
         "run": str(run),
@@ -95,24 +99,9 @@ def evaluate(
         "ci": {f"{prefix}/{k}": list(v) for k, v in found.intervals.items()},
         "reports": {prefix: found.report},
         "notes": loaded.notes
-        + computed(cfg, trainer)
+        + precision_note(cfg.get(RESOLVED) or {}, computing.precision)
         + corpus.notes
         + encoding_notes(loaded.task, encoded)
         + found.notes,
         "records": found.records,
     }
-
-
-def computed(cfg: Mapping[str, Any], trainer: Trainer) -> list[str]:
-    """Return a note where the run's numbers were computed in another precision."""
-    key = "trainer.precision"
-    then, now = (cfg.get(RESOLVED) or {}).get(key), trainer.facts[key]
-    return [] if then in (None, now) else [f"{key} is {now} here, and was {then} in training"]
-
-
-def alone(trainer: Mapping[str, Any]) -> dict[str, Any]:
-    """A trainer's config for one process, whatever number has trained."""
-    devices = trainer.get("devices")
-    one = {"devices": devices[:1] if isinstance(devices, list) else 1, "num_nodes": 1}
-    plain = {"strategy": "auto", "tensor_parallel": 1, "compile": False}
-    return {**trainer, **one, **plain}

@@ -47,7 +47,8 @@ class Verdict:
         entity: Entity level, ill-formed tags read as conlleval reads them.
         entity_strict: Entity level, ill-formed tags dropped as seqeval's strict mode does.
         token: Token level.
-        interval: 95 % bootstrap interval over sentences of the micro entity F1.
+        interval: 95 % bootstrap interval over sentences of the micro entity F1; None where all
+            resamples agree.
         notes: What the reader of the numbers must know.
     """
 
@@ -60,7 +61,7 @@ class Verdict:
     entity: Report
     entity_strict: Report
     token: TokenReport
-    interval: Interval
+    interval: Interval | None
     notes: list[str]
 
     @property
@@ -95,7 +96,7 @@ class Verdict:
                 "correct": micro.correct,
             },
             "metrics": metrics,
-            "ci": {} if math.isnan(self.interval[0]) else {"entity_f1": list(self.interval)},
+            "ci": {"entity_f1": list(self.interval)} if self.interval else {},
             "report": {"entity": self.entity.as_dict(), "token": self.token.as_dict()},
             "notes": self.notes,
         }
@@ -103,7 +104,8 @@ class Verdict:
     def table(self) -> str:
         """Everything, to read: counts, the entity table, the token table, notes."""
         micro = self.entity.micro
-        within = units.interval(*self.interval, units.SHARE)
+        low, high = self.interval or (None, None)
+        within = units.interval(low, high, units.SHARE)
         lines = [
             f"{self.sentences:,} sentences, {self.tokens:,} tokens, {micro.support:,} entities; "
             f"{micro.predicted:,} found, {micro.correct:,} of them right",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +95,7 @@ def measured(
         found.metrics[name] = metric.of_rows(predictions, targets, rows)
         if full and metric.has_interval and len(predictions) >= metric.fewest:
             interval = metric.interval(predictions, targets, rows)
-            if not math.isnan(interval[0]):
+            if interval is not None:
                 found.intervals[name] = interval
     if full:
         found.statistics = known

@@ -128,8 +128,8 @@ class Metric(torchmetrics.Metric):
 
     def interval(
         self, predictions: Sequence[Any], targets: Sequence[Any], rows: Rows | None
-    ) -> Interval:
-        """Return the 95 % bootstrap interval over examples.
+    ) -> Interval | None:
+        """Return the 95 % bootstrap interval over examples; None where there is none.
 
         Args:
             predictions: Of the split.

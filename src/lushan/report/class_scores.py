@@ -23,12 +23,7 @@ RESAMPLES = 1000
 
 
 class TooMany(Exception):
-    """Too many classes and examples for scores by class with intervals.
-
-    Args:
-        classes: How many occur.
-        examples: How many there are.
-    """
+    """Too many classes and examples for scores by class with intervals."""
 
     def __init__(self, classes: int, examples: int) -> None:
         super().__init__(
@@ -136,7 +131,7 @@ def scores(runs: Sequence[ClassCounts], *, alike: bool) -> list[Score]:
         counts = [_of_class(run, label) for run in runs]  # (N, 3) each
         sums = np.array([one.sum(0) for one in counts])
         precision, recall, f1 = prf.prf(*sums.T)
-        low, high = _interval(counts) if alike else (None, None)
+        low, high = (alike and _interval(counts)) or (None, None)
         found.append(
             Score(
                 label,
@@ -159,7 +154,7 @@ def _of_class(run: ClassCounts, label: str) -> NDArray[np.float64]:
     return run.counts[:, :, run.classes.index(label)]
 
 
-def _interval(counts: Sequence[NDArray[np.float64]]) -> tuple[float | None, float | None]:
+def _interval(counts: Sequence[NDArray[np.float64]]) -> bootstrap.Interval | None:
     """Return the interval of the runs' mean F1; a resample has the same examples of all runs."""
     rows, sizes = bootstrap.grouped(np.concatenate(counts, axis=1))  # (K, 3 * runs)
 
@@ -168,5 +163,4 @@ def _interval(counts: Sequence[NDArray[np.float64]]) -> tuple[float | None, floa
         of_runs: NDArray[np.float64] = prf.prf(*np.moveaxis(summed, -1, 0))[2]
         return of_runs.mean(1)
 
-    low, high = bootstrap.interval(f1, sizes, resamples=RESAMPLES)
-    return (None, None) if np.isnan(low) else (low, high)
+    return bootstrap.interval(f1, sizes, resamples=RESAMPLES)

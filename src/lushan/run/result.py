@@ -40,6 +40,7 @@ class RunResult:
         seconds: Time of the whole run, all attempts together.
         weights_sha256: SHA-256 over the weights that were tested.
         extra: What else a task wants kept; written beside the others.
+        announced: Those of its notes that this process printed before training; not written.
     """
 
     folder: Path
@@ -61,15 +62,15 @@ class RunResult:
     weights_sha256: str | None = None
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
     state: str = "complete"
+    announced: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `result.json`, state first; secrets of the config redacted.
 
         `report` is what most readers want of `reports`.
         """
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        extra = fields.pop("extra")
-        del fields["folder"]
+        fields: dict[str, Any] = {name: getattr(self, name) for name in _fields()}
+        extra = self.extra
         fields["report"] = self.report
         fields["measures"] = {name: one.as_dict() for name, one in self.measures.items()}
         clash = sorted(set(extra) & set(fields))
@@ -165,8 +166,10 @@ def _measures(content: Mapping[str, Any]) -> dict[str, Measure]:
 
 
 @functools.cache
-def _fields() -> frozenset[str]:
-    return frozenset(field.name for field in dataclasses.fields(RunResult)) - {"extra", "folder"}
+def _fields() -> tuple[str, ...]:
+    """Return the names of what is written, in its order."""
+    apart = ("extra", "folder", "announced")
+    return tuple(f.name for f in dataclasses.fields(RunResult) if f.name not in apart)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,8 @@ def metric_cells(row: SummaryRow) -> list[str]:
 def closing_text(result: RunResult, *, every_level: bool = False) -> str:
     """The metrics of a result, main metric first, its classes, and what to know of the numbers.
 
+    What was said of them when the training began is not said once more.
+
     Args:
         result: Of a run, or of a split evaluated again.
         every_level: Show the tags of tokens too, not only entities.
@@ -38,7 +40,8 @@ def closing_text(result: RunResult, *, every_level: bool = False) -> str:
         lines += ["", *classes]
     if (best := result.extra.get("best_step")) is not None:
         lines.append(f"evaluated: the weights of step {best} of {result.extra['steps']}")
-    lines += [f"note: {note}" for note in result.extra.get("notes") or ()]
+    notes = result.extra.get("notes") or ()
+    lines += [f"note: {note}" for note in notes if note not in result.announced]
     return "\n".join(lines)
 
 

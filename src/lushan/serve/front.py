@@ -30,7 +30,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_STATES = ("/health", "/ready")
+STATES = ("/health", "/ready")
 """Paths that answer while the server ends, and without a key."""
 _MOST_DISCARDED = 64 << 20
 """Bytes of a body that is too large which are read, so that the client reads the refusal."""
@@ -221,7 +221,7 @@ class Front:
         """
         path, headers = scope["path"], Headers(scope=scope)
         refusal = self.access.refusal(headers, is_open=self.is_open(path))
-        if refusal is None and self.draining and path not in _STATES:
+        if refusal is None and self.draining and path not in STATES:
             headers_of = {"Retry-After": "5", "Connection": "close"}
             refusal = Refused(503, "the server is ending", code="draining", headers=headers_of)
         try:

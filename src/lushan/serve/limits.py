@@ -17,6 +17,7 @@ class Bounds:
         seconds: Of a request, from its arrival to its end; then 504.
         body: Bytes of a request; more are refused (413).
         new_tokens: Of a text; more are refused (400).
+        connections: That are open at a time; requests of more are refused (503).
     """
 
     batch: int = 16
@@ -24,6 +25,7 @@ class Bounds:
     seconds: float = 300.0
     body: int = 4 << 20
     new_tokens: int = 4096
+    connections: int = 512
 
     def require_sound(self) -> None:
         """Refuse bounds that nothing could keep.
@@ -43,5 +45,6 @@ OPTIONS = {
     "seconds": "--timeout",
     "body": "--max-body",
     "new_tokens": "--max-new-tokens",
+    "connections": "--max-connections",
 }
 """The command-line option of each."""

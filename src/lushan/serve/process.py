@@ -13,6 +13,7 @@ import uvicorn
 from lushan.common.terminal import echo, echo_in_handler
 from lushan.guard import Guard
 from lushan.serve.app import make_app
+from lushan.serve.connections import bounded
 from lushan.serve.front import Access, Front
 from lushan.serve.limits import Bounds
 from lushan.serve.served import Served, open_runs
@@ -81,10 +82,12 @@ def serve(
         listening.close()
 
 
-def _run(front: Front, host: str, listening: socket.socket) -> None:
-    config = uvicorn.Config(
+def config_of(front: Front) -> uvicorn.Config:
+    """Return the settings of a server."""
+    return uvicorn.Config(
         front,
-        http="h11",  # another parser, where one is installed, has other bounds
+        # Another parser than h11, where one is installed, has other bounds.
+        http=bounded(front.bounds.connections),
         loop="asyncio",
         log_config=None,  # its log lines hold paths and addresses
         access_log=False,
@@ -93,9 +96,12 @@ def _run(front: Front, host: str, listening: socket.socket) -> None:
         lifespan="off",
         ws="none",
     )
+
+
+def _run(front: Front, host: str, listening: socket.socket) -> None:
     shown = f"[{host}]" if ":" in host else host
     echo(f"http://{shown}:{listening.getsockname()[1]}/", err=True)
-    Server(config, front).run(sockets=[listening])
+    Server(config_of(front), front).run(sockets=[listening])
     echo("ended: every request that had begun was answered", err=True)
 
 

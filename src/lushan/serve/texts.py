@@ -13,6 +13,7 @@ from lushan.errors import UserError
 from lushan.inference.batch_generate import settings_of
 from lushan.inference.generator import TextGenerator
 from lushan.inference.prompt_files import Prompt, as_taken
+from lushan.inference.too_long import TooLong, require_room
 from lushan.models.decoding import Settings
 from lushan.serve.failures import Refused, of_user
 from lushan.serve.guarded import Checks
@@ -109,14 +110,13 @@ class Texts:
             prompt = Prompt("0", value, {"key": name})
             prompt = dataclasses.replace(prompt, value=as_taken(prompt, generator.fields))
             with self._encoding:
+                require_room(generator, prompt.asked)
                 ids = generator.encode([prompt.asked])
                 media = generator.media([prompt.asked])
-        except UserError as error:
-            raise of_user(error, name) from error
-        try:
             (fitted,), cut = generator.fitted(ids, [prompt.place])
         except UserError as error:
-            raise of_user(error, name, code="context_length_exceeded") from error
+            code = "context_length_exceeded" if isinstance(error, TooLong) else None
+            raise of_user(error, name, code=code) from error
         settings = self._settings(request, wanted, generator.room(len(fitted)))
         notes = [f"the source was cut at its end, to {len(fitted)} tokens"] if cut else []
         return Prepared(fitted, settings, None if media is None else media[0], notes)

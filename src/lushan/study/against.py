@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from lushan.common.units import Measure, p_text, signed
-from lushan.study.differences import LEVEL, OVER_RUNS, TESTS, Contrast
+from lushan.study.differences import Contrast
+from lushan.study.named_tests import LEVEL, OVER_RUNS, TESTS
 
 Place = tuple[tuple[str, ...], tuple[str, ...], str]
 """Row, column, metric."""
@@ -20,7 +21,7 @@ class Against:
     Attributes:
         row: The baseline's.
         name: As it is written in heads: its value, or `key=value` of each key.
-        test: One of `contrast.TESTS`.
+        test: One of `named_tests.TESTS`.
         contrasts: Of every other cell, corrected over all of them.
         measures: Unit of each metric.
     """

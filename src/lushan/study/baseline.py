@@ -16,7 +16,7 @@ def against(
     Args:
         grid: The table.
         baseline: A value of the row's key; of several keys `key=value,key=value`.
-        test: One of `contrast.TESTS`.
+        test: One of `named_tests.TESTS`.
         column: Compare the cells of all columns with the row's cell in this one.
 
     Raises:

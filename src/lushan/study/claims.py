@@ -17,16 +17,17 @@ import operator
 import re
 import statistics
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from lushan.common.units import PERCENT, Measure, difference, is_better, signed, text
 from lushan.errors import did_you_mean, one_of
-from lushan.metrics.stats import significance
-from lushan.metrics.stats.significance import Difference
 from lushan.study import collect, folds
-from lushan.study.differences import FEWEST_RUNS
+from lushan.study.named_tests import FEWEST_RUNS, Undecided
 from lushan.study.plan import Plan, Run
-from lushan.study.records import Undecided
 from lushan.study.study import Levels, Study
+
+if TYPE_CHECKING:
+    from lushan.metrics.stats.significance import Difference
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 
@@ -71,13 +72,7 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """Verdict on a claim.
-
-    Attributes:
-        claim: The claim.
-        verdict: `holds`, `fails` or `undecided`.
-        why: The numbers.
-    """
+    """Verdict on a claim."""
 
     claim: Claim
     verdict: str
@@ -149,12 +144,6 @@ def _written(study: Study, text: str, key: str) -> tuple[float, bool]:
 
 def scaled(study: Study, claim: Claim, measure: Measure, key: str) -> Claim:
     """Return a claim with its numbers as `result.json` has them.
-
-    Args:
-        study: Whose claim it is.
-        claim: As it was read.
-        measure: Of its metric.
-        key: Of the claim in the study's file.
 
     Raises:
         UserError: A number is in percent where the metric is no share, or the other way round.
@@ -307,6 +296,8 @@ def _tested(
     ]
     if min(len(side) for pair in pairs for side in pair) < FEWEST:
         raise Undecided(f"fewer than {FEWEST} seeds: no test")
+    from lushan.metrics.stats import significance  # imports NumPy
+
     return significance.stratified_welch(pairs), "Welch"
 
 

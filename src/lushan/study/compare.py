@@ -19,6 +19,7 @@ from lushan.study import collect, comparable, differences, made_from, records, s
 from lushan.study.collect import Member
 from lushan.study.differences import Contrast
 from lushan.study.example_changes import Changes, changes
+from lushan.study.named_tests import OVER_RUNS, TESTS
 
 PREFIX = {split: prefix for prefix, split in collect.SPLITS.items()}
 
@@ -99,7 +100,7 @@ def compare(
             or test is not one of theirs.
     """
     differences.require_test(test)
-    if test in differences.OVER_RUNS:
+    if test in OVER_RUNS:
         raise UserError(
             "this test is over many runs, and two are compared",
             key="--test",
@@ -135,7 +136,7 @@ def compare(
         _config(a, b),
         made_from.hashes(a, b),
         shown,
-        differences.TESTS[test],
+        TESTS[test],
         content,
         notes
         + made_from.unrecorded([a, b])

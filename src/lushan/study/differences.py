@@ -17,24 +17,14 @@ from lushan.metrics.stats.significance import Difference
 from lushan.study import collect, comparable, folds, records
 from lushan.study.collect import Member
 from lushan.study.example_statistics import Counted, counted
-from lushan.study.records import Read, Undecided
-
-TESTS = {
-    "bootstrap": "paired bootstrap over examples",
-    "randomisation": "approximate randomisation over examples",
-    "mcnemar": "McNemar's exact test over examples",
-    "welch": "Welch's t-test over runs",
-    "hierarchical": "bootstrap over runs and examples",
-    folds.TEST: "the corrected resampled t-test over folds",
-}
-OVER_RUNS = ("welch", "hierarchical", folds.TEST)
-FEWEST_RUNS = {"welch": 3, "hierarchical": 5, folds.TEST: folds.FEWEST}
-"""Below so many a side, tests over runs are not valid. With three the bootstrap rejects true null
-hypotheses nearly twice as often as its level, where it is the seeds that matter."""
-FEWEST_EXAMPLES = 10
-"""With fewer a bootstrap is too sure of itself: it can draw nothing but what it has seen."""
-LEVEL = 0.05
-"""A difference is marked where its corrected p is below."""
+from lushan.study.named_tests import (
+    FEWEST_EXAMPLES,
+    FEWEST_RUNS,
+    LEVEL,
+    TESTS,
+    Undecided,
+)
+from lushan.study.records import Read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,11 +56,7 @@ class Contrast:
 
 
 def require_test(test: str) -> None:
-    """Refuse a test that there is not.
-
-    Raises:
-        UserError: Names those that there are.
-    """
+    """Refuse a test that there is not."""
     if test not in TESTS:
         hint = one_of(test, TESTS)
         raise UserError("no such test", key="--test", value=test, hint=hint)

@@ -15,7 +15,8 @@ from lushan.errors import UserError
 from lushan.study import collect, records
 from lushan.study.collect import Member
 from lushan.study.differences import count_together
-from lushan.study.records import Read, Records, Undecided
+from lushan.study.named_tests import Undecided
+from lushan.study.records import Read, Records
 
 LONGEST = 160
 """Characters that are shown of a text."""
@@ -168,16 +169,7 @@ def _largest(
     measure: Measure,
     what: str,
 ) -> Changes:
-    """Return the examples that got worse and better.
-
-    Args:
-        ours: The first run's.
-        theirs: The other's.
-        places: Of the examples that have values.
-        values: (2, N) of these, of both runs.
-        measure: Of the values.
-        what: How they were compared, for people.
-    """
+    """Return the examples that got worse and better."""
     by = values[1] - values[0]
     gain = np.nan_to_num(by if measure.higher_is_better else -by)
     groups = {}

@@ -22,7 +22,8 @@ from lushan.config.rules import SCORE
 from lushan.metrics.statistics import Statistics
 from lushan.study import comparable
 from lushan.study.collect import Member
-from lushan.study.records import Read, Undecided, split_of
+from lushan.study.named_tests import Undecided
+from lushan.study.records import Read, split_of
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -98,10 +99,6 @@ def counted(
 
 def score_of(measure: Measure, **more: Any) -> Callable[[Array], Array]:
     """Return the function from summed statistics to a metric.
-
-    Args:
-        measure: Of the metric.
-        more: Keyword arguments beside its options.
 
     Raises:
         UserError: It is not one that may be called.

@@ -13,7 +13,7 @@ from typing import Any
 
 from lushan.common.units import Measure
 from lushan.config.check import check
-from lushan.config.compose import compose
+from lushan.config.compose import Known, compose
 from lushan.config.measures import measures
 from lushan.config.provenance import COMMAND_LINE
 from lushan.errors import UserError
@@ -122,10 +122,11 @@ def plan(study: Study, on_progress: Callable[[int, int], None] | None = None) ->
     cells = study.cells()
     wanted = [(cell, seed) for cell in cells for seed in study.seeds]
     runs = []
+    known: Known = {}
     for number, (cell, seed) in enumerate(wanted, start=1):
         lines = study.overrides(cell, seed)
         try:
-            config = check(compose(lines))
+            config = check(compose(lines, known=known))
         except UserError as error:
             raise _placed(error, study, cell, seed) from error
         runs.append(Run(cell, seed, tuple(lines), config, RunFolder.of(config)))

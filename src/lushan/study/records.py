@@ -13,6 +13,7 @@ from lushan.errors import UserError
 from lushan.metrics.statistics import Statistics, unpacked
 from lushan.run import checksums, inside
 from lushan.study.collect import SPLITS, Member
+from lushan.study.named_tests import Undecided
 from lushan.study.schemas import schema_of
 
 Records = list[dict[str, Any]]
@@ -44,10 +45,6 @@ class Read:
             UserError: As `read`.
         """
         return self._records(run.folder, split, self.schema(run))
-
-
-class Undecided(Exception):
-    """A comparison cannot be tested; states why, in a part of a sentence."""
 
 
 def split_of(metric: str) -> str:
@@ -132,11 +129,6 @@ def of_members(
     Runs that have read the same rows have the same examples in the same order, whatever their
     files and columns were called: an id is made of these where the data has none.
 
-    Args:
-        runs: Complete ones.
-        metric: With its split.
-        read: From `differences.reader`.
-
     Raises:
         Undecided: See `side_by_side`.
         UserError: There is nothing stored, or it is damaged.
@@ -160,10 +152,6 @@ def _named_like(first: Records, rows: Records) -> Records:
 
 def side_by_side(runs: Sequence[Records], schemas: Sequence[RecordSchema]) -> list[list[int]]:
     """Return of some runs the places of the examples, in the order of the first.
-
-    Args:
-        runs: The records of each.
-        schemas: What they hold.
 
     Raises:
         Undecided: The runs evaluated different examples, or against different gold answers.

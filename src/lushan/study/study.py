@@ -14,7 +14,7 @@ import yaml
 from lushan.common import parsing
 from lushan.errors import UserError, one_of
 from lushan.study import folds
-from lushan.study.differences import TESTS
+from lushan.study.named_tests import TESTS
 
 Levels = dict[str, str]
 """Axis to the level that is chosen on it."""
@@ -31,7 +31,7 @@ class Table:
         metrics: What is shown; the main metric where none is named.
         baseline: Levels of the row that the others are compared with; where it names the columns'
             too, all cells are compared with that one.
-        test: By which; see `contrast.TESTS`.
+        test: By which; see `named_tests.TESTS`.
     """
 
     rows: tuple[str, ...]

@@ -40,7 +40,7 @@ def table(
         format: `md`, `latex`, `csv` or `html`.
         baseline: The row that the others are compared with: a value of its key, or
             `key=value,key=value`.
-        test: By which: one of `contrast.TESTS`; when not given the bootstrap, or of folds the
+        test: By which: one of `named_tests.TESTS`; when not given the bootstrap, or of folds the
             corrected resampled t-test.
         where: Runs alone that fit all of these.
 

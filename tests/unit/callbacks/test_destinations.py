@@ -10,8 +10,9 @@ from tests.helpers import wandb_log
 from lushan.callbacks.destinations import content, mlflow
 from lushan.callbacks.destinations.mlflow import MLflow
 from lushan.callbacks.destinations.tensorboard import TensorBoard
+from lushan.callbacks.destinations.tracker import About, Completed
 from lushan.callbacks.destinations.wandb import WandB
-from lushan.callbacks.trackers import About, Completed, Guarded
+from lushan.callbacks.trackers import Guarded
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.run.config_yaml import read_config

@@ -8,9 +8,10 @@ import pytest
 from tests.conftest import trained
 from tests.helpers import command
 
+from lushan.callbacks.destinations.tracker import About
 from lushan.callbacks.destinations.wandb import WandB
 from lushan.callbacks.samples import Samples
-from lushan.callbacks.trackers import About, Guarded
+from lushan.callbacks.trackers import Guarded
 from lushan.errors import UserError
 from lushan.inference.load import load
 from lushan.run.metrics_csv import SAMPLES, read_samples

@@ -233,9 +233,11 @@ def test_a_failed_job_does_not_stop_the_others(swept):
 def test_other_launchers(cli, launcher):
     pytest.importorskip({"joblib": "hydra_plugins.hydra_joblib_launcher"}.get(launcher[0], "hydra"))
     arguments = sample("-m", *launcher, "data.limit=-1,40")  # the first one fails
-    done = cli(*arguments)
+    done = cli(*arguments, "--quiet")
     assert done.code == 1, done.err
     assert done.out.splitlines()[-1] == "2 jobs: 1 complete, 1 failed"
+    logs = [path.read_text() for path in done.cwd.rglob("*_log.err")]  # of submitit's jobs
+    assert "parameters: " not in "".join([done.err, *logs])
     assert cli(*arguments).out.splitlines()[-1] == "2 jobs: 1 complete (1 before), 1 failed"
 
 

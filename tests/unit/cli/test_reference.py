@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from lushan.cli import doctor
 from lushan.config import reference
 from lushan.config.search_path import conf_folders
 from lushan.config.signatures import signature
@@ -96,6 +97,12 @@ def test_the_doctor_names_what_is_there(cli_inside):
     assert "torch" in found["versions"]
     assert found["extras"]["serve"] == "there"
     assert "precision" in found["machine"]
+
+
+def test_the_doctor_misses_nothing_that_only_developers_of_the_package_need(monkeypatch):
+    lines = ["torch", *(f'nothing; extra == "{name}"' for name in ("dev", "dev-docs", "devices"))]
+    monkeypatch.setattr(doctor.metadata, "requires", lambda _: lines)
+    assert doctor.extras() == {"devices": "pip install 'lushan[devices]': nothing missing"}
 
 
 def test_the_doctor_waits_for_no_network(cli_inside, monkeypatch):

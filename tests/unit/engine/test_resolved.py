@@ -75,7 +75,7 @@ def test_a_run_evaluated_in_another_precision_says_so(
 ) -> None:
     from lushan.inference.reevaluate import evaluate
 
-    monkeypatch.setattr(trainer, "best_precision", lambda _: "32-true")
+    monkeypatch.setattr("lushan.engine.computing.best_precision", lambda _: "32-true")
     note = "trainer.precision is 32-true here, and was bf16-mixed in training"
     assert note in evaluate(runs["bf16-mixed"], split="val")["notes"]
     assert note not in evaluate(runs["32-true"], split="val")["notes"]

@@ -1,10 +1,11 @@
 """A trainer on a machine that has not what was asked for."""
 
 import pytest
-from pytorch_lightning.accelerators import AcceleratorRegistry
 from tests.helpers.command import SMALL
 
-from lushan.engine.trainer import Trainer, require_devices
+from lushan.engine import devices
+from lushan.engine.devices import require_devices
+from lushan.engine.trainer import Trainer
 from lushan.errors import UserError
 
 
@@ -13,10 +14,7 @@ def machine(monkeypatch):
     """Let a machine have so many CUDA devices."""
 
     def having(count):
-        for kind, has in (("cuda", count), ("mps", 0)):
-            accelerator = AcceleratorRegistry[kind]["accelerator"]
-            monkeypatch.setattr(accelerator, "is_available", staticmethod(lambda has=has: has > 0))
-            monkeypatch.setattr(accelerator, "auto_device_count", staticmethod(lambda has=has: has))
+        monkeypatch.setattr(devices, "count_of", {"cuda": count, "mps": 0}.__getitem__)
 
     return having
 
@@ -38,21 +36,21 @@ def test_no_device_for_several_processes(machine):
     assert "trainer=ddp_sim" in caught.value.hint
 
 
-@pytest.mark.parametrize("devices", [3, "3", [0, 2], [2]])
-def test_fewer_devices_than_wanted(machine, devices):
+@pytest.mark.parametrize("wanted", [3, "3", [0, 2], [2]])
+def test_fewer_devices_than_wanted(machine, wanted):
     machine(2)
     with pytest.raises(UserError) as caught:
-        require_devices("gpu", devices)
-    assert (caught.value.key, caught.value.value) == ("trainer.devices", devices)
+        require_devices("gpu", wanted)
+    assert (caught.value.key, caught.value.value) == ("trainer.devices", wanted)
     assert "trainer.devices=2" in caught.value.hint
 
 
-@pytest.mark.parametrize("devices", [1, 2, "2", [1], "auto", -1, "-1"])
-def test_what_is_there_is_taken(machine, devices):
+@pytest.mark.parametrize("wanted", [1, 2, "2", [1], "auto", -1, "-1"])
+def test_what_is_there_is_taken(machine, wanted):
     machine(2)
-    require_devices("gpu", devices)
+    require_devices("gpu", wanted)
     require_devices("cpu", 64)
-    require_devices("auto", devices)
+    require_devices("auto", wanted)
 
 
 def test_the_command_says_what_to_write(cli_inside, machine):

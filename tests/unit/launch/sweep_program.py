@@ -33,7 +33,7 @@ def note(name, **facts):
 
 
 def wait_for(name):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (FOLDER / name).exists():
         if time.monotonic() > deadline:
             raise TimeoutError(name)
@@ -80,21 +80,26 @@ class Job:
         wait_for("left.begun")
         return JobStatus("complete")
 
-    def save(self):
+    def save(self, name="save", seconds=0.2):
         """As training does: the first signal saves, a second one does not wait for it."""
         with Signals().caught() as signals:
             signals.deferred = True
-            note("save.ready")
+            note(f"{name}.ready")
             try:
                 while not signals.pending:
                     time.sleep(0.01)
-                time.sleep(0.2)
+                note(f"{name}.first")
+                time.sleep(seconds)
             except Interrupted:
-                note("save.hurried")
+                note(f"{name}.hurried")
                 raise
-        note("save.saved", signal=signals.pending)
+        note(f"{name}.saved", signal=signals.pending)
         code = 128 + signals.pending
         return JobStatus("interrupted", reason="saved", exit_code=code)
+
+    def save_long(self):
+        """The same, which takes longer than anyone waits."""
+        return self.save("save_long", seconds=300)
 
     def check(self, cfg):
         plain = OmegaConf.to_container(cfg, resolve=True)

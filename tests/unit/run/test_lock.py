@@ -25,16 +25,16 @@ with lock_run(Path(sys.argv[1])):
     time.sleep(60)
 """
 RACER = """
-import sys, time
+import sys
 from pathlib import Path
 from lushan.errors import UserError
 from lushan.run.lock import lock_run
-while time.time() < float(sys.argv[2]):
-    pass
+print("ready", flush=True)
+sys.stdin.readline()
 try:
     with lock_run(Path(sys.argv[1])):
         print("mine", flush=True)
-        time.sleep(1)
+        sys.stdin.readline()
 except UserError:
     print("no", flush=True)
 """
@@ -76,14 +76,18 @@ def test_a_killed_owner_that_nobody_waited_for_is_dead_too(tmp_path, holder):
 
 @pytest.mark.slow
 def test_of_many_at_once_one_wins(tmp_path):
-    start = str(time.time() + 1.5)
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACER, str(tmp_path), start], stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(4)
-    ]
-    assert sorted(racer.communicate()[0] for racer in racers) == ["mine\n", "no\n", "no\n", "no\n"]
+    command = [sys.executable, "-c", RACER, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    racers = [subprocess.Popen(command, **pipes) for _ in range(4)]
+    assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 4
+    for racer in racers:
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    # Who has it keeps it until all have answered.
+    found = [racer.stdout.readline() for racer in racers]
+    for racer in racers:
+        racer.communicate()
+    assert sorted(found) == ["mine\n", "no\n", "no\n", "no\n"]
 
 
 def test_released_it_is_free(tmp_path):

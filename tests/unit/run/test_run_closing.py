@@ -45,6 +45,12 @@ def test_metrics_with_intervals_then_classes_then_notes(done):
     ]
 
 
+def test_a_note_that_was_printed_when_the_run_began_is_not_printed_again(done):
+    begun = dataclasses.replace(done, announced=("2 words were cut off",))
+    assert "cut off" not in closing_text(begun)
+    assert begun.to_dict() == done.to_dict()
+
+
 def test_who_evaluates_again_sees_the_tags_of_tokens_too(done):
     lines = closing_text(done, every_level=True).splitlines()
     assert lines[-5:-2] == [

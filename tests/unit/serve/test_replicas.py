@@ -61,7 +61,7 @@ def test_replicas_answer_and_end(reviews_run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--replicas", "2"], "--replicas is an option of --ray"),
+        (["--replicas", "2"], "is an option of --ray"),
         (["--ray", "--check"], "--ray takes no --check"),
         (["--ray", "--port", "0"], "a port that is known"),
     ],

@@ -11,6 +11,7 @@ from tests.conftest import trained
 from tests.helpers.served import data_url, png, serving
 from tests.unit.inference.test_image_chat import DATA, SIZES
 
+from lushan.inference import too_long
 from lushan.inference.generator import open_generator
 from lushan.models.decoding import Settings
 from lushan.text import parts
@@ -230,3 +231,15 @@ def test_an_image_in_a_message_is_answered_as_by_generate(tmp_path_factory, clie
             client.chat.completions.create(
                 model="see", messages=[{"role": "user", "content": "x"}], logprobs=True
             )
+
+
+def test_a_prompt_of_megabytes_is_refused_by_its_beginning(client, monkeypatch):
+    sizes = []
+    encode = too_long.tokens_of
+    monkeypatch.setattr(
+        too_long, "tokens_of", lambda by, found: sizes.extend(map(len, found)) or encode(by, found)
+    )
+    with pytest.raises(openai.BadRequestError, match="or more tokens") as caught:
+        client.completions.create(model="lm", prompt="the sea " * 400_000)
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "prompt")
+    assert sum(sizes) < 400_000

@@ -13,8 +13,8 @@ from lushan.errors import UserError
 from lushan.metrics.stats.resampled import corrected_resampled
 from lushan.study import claims, folds, study
 from lushan.study.collect import member_of
+from lushan.study.named_tests import Undecided
 from lushan.study.plan import Plan
-from lushan.study.records import Undecided
 from lushan.study.table import table
 
 METRIC = "test/accuracy"

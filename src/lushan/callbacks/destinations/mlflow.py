@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from lushan.callbacks.destinations import content
 from lushan.callbacks.destinations.probe import answers
-from lushan.callbacks.trackers import About, Completed
+from lushan.callbacks.destinations.tracker import About, Completed
 from lushan.configurable import configurable
 from lushan.errors import RunFailed
 from lushan.run.identity import flat

@@ -8,8 +8,8 @@ from typing import Any
 
 from lushan.callbacks.destinations import mlflow, wandb
 from lushan.callbacks.destinations.probe import answers
+from lushan.callbacks.destinations.tracker import About, Completed
 from lushan.callbacks.destinations.wandb_server import api_key, base_url
-from lushan.callbacks.trackers import About, Completed
 from lushan.data.record_schema import RecordSchema
 from lushan.errors import RunFailed, UserError
 from lushan.run import checksums

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lushan.callbacks.destinations import content
-from lushan.callbacks.trackers import About, Completed
+from lushan.callbacks.destinations.tracker import About, Completed
 from lushan.common.units import SHARE, head, number
 from lushan.configurable import configurable
 from lushan.run.identity import flat

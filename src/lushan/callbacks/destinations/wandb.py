@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Literal
 
 from lushan.callbacks.destinations import content
 from lushan.callbacks.destinations.probe import answers
+from lushan.callbacks.destinations.tracker import About, Completed
 from lushan.callbacks.destinations.wandb_server import (
     api_key,
     base_url,
     refuse_workspace_settings,
 )
-from lushan.callbacks.trackers import About, Completed
 from lushan.configurable import configurable
 
 log = logging.getLogger(__name__)

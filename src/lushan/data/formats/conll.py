@@ -111,7 +111,6 @@ class Conll(Tagged, WholeFiles):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Read one file."""
-        del fields
         path = self.path_of(split, name)
         text = files.read_text(path, longest=self.longest_line, largest=self.largest_file)
         found: list[str] = []

@@ -48,7 +48,6 @@ class Folder(Source):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Read one split."""
-        del notes
         media = self._media(split, name)
         names = _images(media, f"data.{split}")
         found = _table(media.place, names, [media.files[name] for name in names])

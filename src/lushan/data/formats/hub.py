@@ -136,7 +136,6 @@ class HubSet(Source):
 
     def hash_of(self, split: str, name: str) -> str:
         """Return the hash of local files; else that of the set's name and commit."""
-        del split
         place = Path(self.path).expanduser()
         if place.is_file():
             content: Any = hashes.sha256(place)

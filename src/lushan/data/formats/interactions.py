@@ -130,7 +130,6 @@ class Interactions(WholeFiles, _WithItems):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Return one split."""
-        del fields
         if split == next(iter(self.names())):  # what was counted is said once
             notes += self._read[2]
         return table_of(self._read[0][split], split, str(self.path_of(split, name)))
@@ -331,7 +330,6 @@ class SampleInteractions(Sample, _WithItems):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Make one split."""
-        del name, fields
         rows = divided(_readers(), "leave_last_out", (), notes)
         return table_of(rows[split], split, f"{self.name}/{split}")
 

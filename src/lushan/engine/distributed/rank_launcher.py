@@ -23,6 +23,7 @@ from lushan.compat.lightning import (
     limit_threads,
     require_first,
 )
+from lushan.engine.devices import in_slurm
 from lushan.errors import RunFailed, UserError
 from lushan.run import remote_code
 
@@ -150,7 +151,7 @@ def environment(nodes: int, variables: Mapping[str, str] = os.environ) -> Cluste
     """
     if TorchElasticEnvironment.detect():
         return None
-    if _in_slurm(variables) and int(variables["SLURM_NTASKS"]) > 1:
+    if in_slurm(variables) and int(variables["SLURM_NTASKS"]) > 1:
         if "SLURM_STEP_ID" not in variables:
             raise UserError(
                 f"SLURM has {variables['SLURM_NTASKS']} processes for this job, and this one was "
@@ -175,32 +176,7 @@ def environment(nodes: int, variables: Mapping[str, str] = os.environ) -> Cluste
             hint="Start it on each by torchrun, or by srun in a SLURM job: see docs/scale.md.",
         )
     # A job of one task on several devices: its processes are started here.
-    return LightningEnvironment() if _in_slurm(variables) else None
-
-
-def require_alone(variables: Mapping[str, str] = os.environ) -> None:
-    """Make sure that only one process was started for a config that needs one.
-
-    Raises:
-        UserError: There are others: each would train the whole by itself, in the same folder.
-    """
-    started = variables.get("WORLD_SIZE", "1") if TorchElasticEnvironment.detect() else "1"
-    if _in_slurm(variables) and "SLURM_STEP_ID" in variables:
-        started = variables["SLURM_NTASKS"]
-    if int(started) > 1:
-        raise UserError(
-            f"{started} processes were started, and this config is for one",
-            key="trainer.strategy",
-            hint="Write trainer=ddp or trainer=fsdp, with trainer.devices and trainer.num_nodes as "
-            "they were started.",
-        )
-
-
-def _in_slurm(variables: Mapping[str, str]) -> bool:
-    return "SLURM_NTASKS" in variables and variables.get("SLURM_JOB_NAME") not in (
-        "bash",
-        "interactive",
-    )
+    return LightningEnvironment() if in_slurm(variables) else None
 
 
 @contextlib.contextmanager

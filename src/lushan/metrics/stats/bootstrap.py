@@ -32,7 +32,7 @@ def interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
     width: int = 0,
-) -> Interval:
+) -> Interval | None:
     """Bootstrap interval of any statistic.
 
     Args:
@@ -44,13 +44,13 @@ def interval(
         width: Numbers that the statistic holds of each resample, where they are more than K.
 
     Returns:
-        (low, high); both nan where there is no example or no defined resample, and where all
-        resamples agree: of 74 examples that are all right a bootstrap cannot say that the next one
-        may be wrong, and an interval without a width would say that it cannot be.
+        (low, high); None where there is no example or no defined resample, and where all resamples
+        agree: of 74 examples that are all right a bootstrap cannot say that the next one may be
+        wrong, and an interval without a width would say that it cannot be.
     """
     values = resampled(statistic, sizes, resamples=resamples, seed=seed, width=width)
-    if len(values) and values.min() == values.max():
-        return float("nan"), float("nan")
+    if not len(values) or values.min() == values.max():
+        return None
     return percentiles(values)
 
 
@@ -77,9 +77,7 @@ def resampled(
 
 
 def percentiles(values: Array) -> Interval:
-    """Return the middle 95 % of some resampled values; nan where there is none."""
-    if not len(values):
-        return float("nan"), float("nan")
+    """Return the middle 95 % of some resampled values, at least one."""
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
@@ -99,7 +97,7 @@ def grouped(rows: object) -> tuple[Array, NDArray[np.int64]]:
     return distinct, sizes.astype(np.int64)
 
 
-def f1_interval(counts: Any, **options: Any) -> Interval:
+def f1_interval(counts: Any, **options: Any) -> Interval | None:
     """Interval of the micro F1.
 
     Args:

@@ -7,13 +7,13 @@ import pytest
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 
 from lushan.engine import lifecycle
+from lushan.engine.devices import require_alone
 from lushan.engine.distributed import rank_launcher
 from lushan.engine.distributed.rank_launcher import (
     Launcher,
     Observer,
     environment,
     others_named,
-    require_alone,
 )
 from lushan.engine.trainer import Trainer
 from lushan.errors import RunFailed, UserError
@@ -30,7 +30,14 @@ SRUN = {
     "SLURM_NODEID": "1",
     "SLURM_STEP_ID": "0",
 }
-TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}
+TORCHRUN = {
+    "TORCHELASTIC_RUN_ID": "none",
+    "RANK": "1",
+    "GROUP_RANK": "0",
+    "LOCAL_RANK": "0",
+    "LOCAL_WORLD_SIZE": "2",
+    "WORLD_SIZE": "2",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -170,5 +177,5 @@ def test_who_sees_to_the_end_of_the_others_is_not_ended_itself(first, launcher):
 
 def test_who_waits_in_vain_is_ended(first, launcher, capfd):
     Observer(first.pid, launcher.procs, sleep_period=0).start()
-    assert first.wait(timeout=10) == -9
+    assert first.wait(timeout=50) == -9
     assert "the first one still waits for it" in capfd.readouterr().err
