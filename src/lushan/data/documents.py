@@ -326,7 +326,8 @@ def text_field(names: Sequence[str], wanted: str | None, file: str | Path) -> st
     if found is None and len(names) == 1:
         found = names[0]
     if found is None:
-        raise which("the texts", "data.text", names, file, kind="field")
+        header = "data=table data.columns=[...]"
+        raise which("the texts", "data.text", names, file, kind="field", header=header)
     return found
 
 

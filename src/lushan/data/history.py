@@ -43,10 +43,11 @@ def as_messages(columns: Columns, prompt: str, answer: str | None, name: str) ->
         answer: That of the answers; None where rows have none.
         name: Of the column that is added.
     """
-    prompts: Sequence[Any] = columns.values[prompt]
+    prompts: Sequence[Any] = columns.values.get(prompt, ())
     if not prompts or not all(isinstance(value, list) for value in prompts):
         return columns
-    answers = [None] * len(prompts) if answer is None else columns.values[answer]
+    none = [None] * len(prompts)
+    answers = none if answer is None else columns.values.get(answer, none)
     rows = [[*p, *(a or [])] for p, a in zip(prompts, answers, strict=True) if _is_list(a)]
     if len(rows) < len(prompts):
         return columns

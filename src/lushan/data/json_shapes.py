@@ -27,10 +27,12 @@ def require_row(found: Mapping[str, Sequence[Any]], name: str | Path) -> None:
         name: Of the file.
 
     Raises:
-        UserError: All values are objects.
+        UserError: All values are objects with a key in common.
     """
     values = [value for (value,) in found.values()]
-    if len(values) == 1 or not all(isinstance(value, dict) and value for value in values):
+    if len(values) == 1 or not all(isinstance(value, dict) for value in values):
+        return
+    if not set(values[0]).intersection(*values[1:]):
         return
     by_columns = all(key.isdecimal() for value in values for key in value)
     raise UserError(

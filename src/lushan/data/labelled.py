@@ -89,7 +89,7 @@ class Labelled:
         """
         wanted = (LABELLED if fields is None else fields).get("label")
         labels = columns.usual(self.label_name, among=LABELS)
-        label = self._label_column(labels, columns.file) if wanted else self._known_label(labels)
+        label = self._label_column(labels, columns, split) if wanted else self._known_label(labels)
         is_known = self.text is not None or "text" in remembered(self)
         texts = self._text_columns(columns.usual(self.text), label, columns.file)
         if not is_known:
@@ -158,12 +158,15 @@ class Labelled:
         by_lower = {name.lower(): name for name in names}
         return next((by_lower[known] for known in LABELS if known in by_lower), None)
 
-    def _label_column(self, names: Sequence[str], file: str | Path) -> str:
-        if self.label_name is not None:
-            require_column(self.label_name, names, "data.label", file)
+    def _label_column(self, names: Sequence[str], columns: Columns, split: str) -> str:
+        if self.label_name is not None and split != "test":
+            require_column(self.label_name, names, "data.label", columns.file)
         if (found := self._known_label(names)) is not None:
             return found
-        raise which("the labels", "data.label", names, file)
+        more = ""
+        if split == "test":
+            more = " A test split without labels: data.test=null; `lushan predict` labels such."
+        raise which("the labels", "data.label", names, columns.file, more=more)
 
     def ids(self, columns: Columns) -> pa.Array:
         """The examples' names: their column, or file and line."""
@@ -225,8 +228,9 @@ class Labelled:
 
     def _means_none(self, values: Sequence[Any]) -> bool:
         """Return whether `-` stands for no label, as in SNLI, and is not the opposite of `+`."""
-        named = UNDECIDED in (self.label_names or ()) or "+" in values
-        return not named and len({str(value) for value in values}) <= MOST_CLASSES
+        if UNDECIDED not in values or "+" in values or UNDECIDED in (self.label_names or ()):
+            return False
+        return len({str(value) for value in values}) <= MOST_CLASSES
 
     def _labels(
         self, columns: Columns, name: str, field: Field, split: str, notes: list[str]

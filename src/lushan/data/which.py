@@ -24,6 +24,7 @@ def which(
     *,
     kind: str = "column",
     header: str = HEADER,
+    more: str = "",
 ) -> UserError:
     """The error where no column is known to hold something.
 
@@ -34,12 +35,14 @@ def which(
         file: Their file.
         kind: What a column is called.
         header: What names the columns of a file without a header.
+        more: What else may be done, after a blank.
     """
+    known = f"the {kind}s are: {listed(names)}.{without_header(names, header)}"
     return UserError(
         f"which {kind} holds {what}?",
         key=key.removeprefix("+"),
         file=file,
-        hint=f"Write {key}=NAME; the {kind}s are: {listed(names)}.{without_header(names, header)}",
+        hint=f"Write {key}=NAME; {known}{more}",
     )
 
 

@@ -13,10 +13,11 @@ from lushan.errors import UserError
 from lushan.inference.batch_generate import settings_of
 from lushan.inference.generator import TextGenerator
 from lushan.inference.prompt_files import Prompt, as_taken
-from lushan.inference.too_long import TooLong, require_room
+from lushan.inference.too_long import TooLong
 from lushan.models.decoding import Settings
 from lushan.serve.failures import Refused, of_user
 from lushan.serve.guarded import Checks
+from lushan.serve.long_prompts import require_room
 from lushan.serve.schemas import ImagePart, Message, Writing
 from lushan.serve.writing import Writer
 from lushan.text import parts

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 from lushan.common.units import PERCENT, Measure, difference, is_better, signed, text
 from lushan.errors import did_you_mean, one_of
 from lushan.study import collect, folds
-from lushan.study.named_tests import FEWEST_RUNS, Undecided
+from lushan.study.named_tests import FEWEST_RUNS
 from lushan.study.plan import Plan, Run
 from lushan.study.study import Levels, Study
+from lushan.study.undecided import Undecided
 
 if TYPE_CHECKING:
     from lushan.metrics.stats.significance import Difference

@@ -17,14 +17,9 @@ from lushan.metrics.stats.significance import Difference
 from lushan.study import collect, comparable, folds, records
 from lushan.study.collect import Member
 from lushan.study.example_statistics import Counted, counted
-from lushan.study.named_tests import (
-    FEWEST_EXAMPLES,
-    FEWEST_RUNS,
-    LEVEL,
-    TESTS,
-    Undecided,
-)
+from lushan.study.named_tests import FEWEST_EXAMPLES, FEWEST_RUNS, LEVEL, TESTS
 from lushan.study.records import Read
+from lushan.study.undecided import Undecided
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,8 +15,8 @@ from lushan.errors import UserError
 from lushan.study import collect, records
 from lushan.study.collect import Member
 from lushan.study.differences import count_together
-from lushan.study.named_tests import Undecided
 from lushan.study.records import Read, Records
+from lushan.study.undecided import Undecided
 
 LONGEST = 160
 """Characters that are shown of a text."""

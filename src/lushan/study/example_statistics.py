@@ -22,8 +22,8 @@ from lushan.config.rules import SCORE
 from lushan.metrics.statistics import Statistics
 from lushan.study import comparable
 from lushan.study.collect import Member
-from lushan.study.named_tests import Undecided
 from lushan.study.records import Read, split_of
+from lushan.study.undecided import Undecided
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -97,7 +97,7 @@ def difference(
     """
     # With numpy: a table without a test does not wait.
     from lushan.metrics.stats import resampled
-    from lushan.study.named_tests import Undecided
+    from lushan.study.undecided import Undecided
 
     sides: list[dict[Fold, list[float]]] = [{}, {}]
     for side, numbers in zip(sides, (ours, theirs), strict=True):

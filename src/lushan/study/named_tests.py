@@ -20,7 +20,3 @@ FEWEST_EXAMPLES = 10
 """With fewer a bootstrap is too sure of itself: it can draw nothing but what it has seen."""
 LEVEL = 0.05
 """A difference is marked where its corrected p is below."""
-
-
-class Undecided(Exception):
-    """A comparison cannot be tested; states why, in a part of a sentence."""

@@ -13,8 +13,8 @@ from lushan.errors import UserError
 from lushan.metrics.statistics import Statistics, unpacked
 from lushan.run import checksums, inside
 from lushan.study.collect import SPLITS, Member
-from lushan.study.named_tests import Undecided
 from lushan.study.schemas import schema_of
+from lushan.study.undecided import Undecided
 
 Records = list[dict[str, Any]]
 

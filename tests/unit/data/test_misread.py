@@ -81,3 +81,11 @@ def test_lists_of_one_passage(write, refused) -> None:
     assert table["negatives"].to_pylist() == [["wrong", "worse"]]
     error = refused(Jsonl(train=write("two.jsonl", rows(one | {"pos": ["a", "b"]}))).read, SEARCHED)
     assert ".pos[] as $one" in error.hint
+
+
+def test_a_test_split_without_labels(write, refused) -> None:
+    train = write("train.tsv", "sentence\tlabel\ngood\t1\n")
+    test = write("test.tsv", "index\tsentence\n0\tgood\n")
+    error = refused(Table(train=train, test=test).read, LABELLED)
+    assert error.file == test
+    assert "data.test=null" in error.hint

@@ -11,9 +11,9 @@ from tests.conftest import trained
 from tests.helpers.served import data_url, png, serving
 from tests.unit.inference.test_image_chat import DATA, SIZES
 
-from lushan.inference import too_long
 from lushan.inference.generator import open_generator
 from lushan.models.decoding import Settings
+from lushan.serve import long_prompts
 from lushan.text import parts
 
 
@@ -235,9 +235,11 @@ def test_an_image_in_a_message_is_answered_as_by_generate(tmp_path_factory, clie
 
 def test_a_prompt_of_megabytes_is_refused_by_its_beginning(client, monkeypatch):
     sizes = []
-    encode = too_long.tokens_of
+    encode = long_prompts.tokens_of
     monkeypatch.setattr(
-        too_long, "tokens_of", lambda by, found: sizes.extend(map(len, found)) or encode(by, found)
+        long_prompts,
+        "tokens_of",
+        lambda by, found: sizes.extend(map(len, found)) or encode(by, found),
     )
     with pytest.raises(openai.BadRequestError, match="or more tokens") as caught:
         client.completions.create(model="lm", prompt="the sea " * 400_000)

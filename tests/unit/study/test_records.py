@@ -12,8 +12,8 @@ from tests.helpers.runs import labelled
 from lushan.common.units import Measure
 from lushan.errors import UserError
 from lushan.study import collect, differences, example_statistics
-from lushan.study.named_tests import Undecided
 from lushan.study.records import side_by_side
+from lushan.study.undecided import Undecided
 
 RNG = np.random.default_rng(7)
 

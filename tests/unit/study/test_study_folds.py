@@ -13,9 +13,9 @@ from lushan.errors import UserError
 from lushan.metrics.stats.resampled import corrected_resampled
 from lushan.study import claims, folds, study
 from lushan.study.collect import member_of
-from lushan.study.named_tests import Undecided
 from lushan.study.plan import Plan
 from lushan.study.table import table
+from lushan.study.undecided import Undecided
 
 METRIC = "test/accuracy"
 SCORES = {"crf": [0.70, 0.80, 0.75, 0.90, 0.60], "mlp": [0.64, 0.75, 0.73, 0.81, 0.57]}

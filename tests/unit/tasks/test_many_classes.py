@@ -14,7 +14,7 @@ from tests.helpers.runs import labelled
 from lushan.metrics.evaluation import Measured
 from lushan.report import class_scores
 from lushan.study import example_statistics
-from lushan.study.named_tests import Undecided
+from lushan.study.undecided import Undecided
 from lushan.tasks import probable
 from lushan.tasks.classification import Classification
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from lushan.inference import too_long
 from lushan.inference.generator import open_generator
-from lushan.inference.too_long import TooLong, require_room
+from lushan.inference.too_long import TooLong
+from lushan.serve import long_prompts
+from lushan.serve.long_prompts import require_room
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +22,13 @@ def talk(chat_run):
 def read(monkeypatch):
     """The lengths of the texts that are tokenized for it."""
     found = []
-    tokens_of = too_long.tokens_of
+    tokens_of = long_prompts.tokens_of
 
     def noted(tokenizer, texts):
         found.extend(map(len, texts))
         return tokens_of(tokenizer, texts)
 
-    monkeypatch.setattr(too_long, "tokens_of", noted)
+    monkeypatch.setattr(long_prompts, "tokens_of", noted)
     return found
 
 
@@ -36,7 +37,7 @@ def test_megabytes_are_refused_by_their_beginning(lm, talk, read):
     for generator, prompt in ((lm, text), (talk, [{"role": "user", "content": text}])):
         with pytest.raises(TooLong, match=f"have room for {generator.positions}"):
             require_room(generator, prompt)
-    assert max(read) < 64 * (2 * lm.positions + too_long.SLACK) < len(text) / 10
+    assert max(read) < 64 * (2 * lm.positions + long_prompts.SLACK) < len(text) / 10
 
 
 @pytest.mark.parametrize(
