@@ -3,7 +3,7 @@
 A classifier of MiniLM, trained for a step on Financial PhraseBank and exported, so that both read
 the same weights; its sentences, over and over; and the same as a graph, which onnxruntime computes
 in float32, whatever torch takes. Seconds of the processor, on one thread; start-up
-counts. Both must give the same labels.
+counts, unless `--inside` has both work in one process. Both must give the same labels.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--texts", type=int, default=10_000)
     parser.add_argument("--precision", default="auto", help="of training: 32-true has no bf16")
+    parser.add_argument("--inside", action="store_true", help="in one process, without start-up")
     args = parser.parse_args()
     print(f"{machine()}; one thread\n")
     with SENTENCES.open(encoding="utf-8", newline="") as file:
@@ -37,7 +38,10 @@ def main() -> None:
         folder = Path(place)
         lines = "".join(json.dumps({"text": t}) + "\n" for t in islice(cycle(known), args.texts))
         folder.joinpath("texts.jsonl").write_text(lines, encoding="utf-8")
-        commands = prepared(folder, args.precision)
+        commands = prepared(folder, args.precision, graph=not args.inside)
+        if args.inside:
+            show(inside(Path(commands["lushan"][2]), folder, args.rounds), args.texts)
+            return
 
         def spent(_: int, name: str) -> float:
             with Clock(children=True) as clock:
@@ -49,13 +53,59 @@ def main() -> None:
         one, other = (labels(folder / f"{name}.jsonl") for name in ("ours", "theirs"))
         if one != other:
             sys.exit(f"{sum(a != b for a, b in zip(one, other, strict=True))} labels differ")
+    show(numbers, args.texts)
+
+
+def show(numbers: dict[str, list[float]], texts: int) -> None:
     ours = statistics.median(numbers["lushan"])
-    print(f"{args.texts:,} texts:\n")
+    print(f"{texts:,} texts:\n")
     print(table(numbers, "CPU s", lambda name: statistics.median(numbers[name]) / ours))
 
 
-def prepared(folder: Path, precision: str) -> dict[str, list[str]]:
-    """Train and export the model, and return both commands."""
+def inside(run: Path, folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Label the texts in this process, from the file's rows to lines of JSON, taking turns."""
+    import torch
+    from transformers import pipeline
+
+    from lushan.inference.inputs import reader_for
+    from lushan.inference.load import load
+    from lushan.inference.prediction import predict_rows
+
+    torch.set_num_threads(1)
+    loaded = load(run)
+    classify = pipeline("text-classification", model=f"{folder}/exported")
+    lines = folder.joinpath("texts.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = [json.loads(line)["text"] for line in lines]
+    reader = reader_for(
+        run, loaded.cfg, loaded.task.fields, folder / "texts.jsonl", overrides=["data.text=text"]
+    )
+    rows = reader.read().table
+    found: dict[str, list[str]] = {}
+
+    def ours(_: int) -> float:
+        with Clock() as clock:
+            records = predict_rows(loaded, rows)
+            for record in records:
+                json.dumps(record, ensure_ascii=False)
+        found["ours"] = [record["predicted"] for record in records]
+        return clock.cpu
+
+    def theirs(_: int) -> float:
+        with Clock() as clock:
+            records = classify(texts, batch_size=8, truncation=True)
+            for text, record in zip(texts, records, strict=True):
+                json.dumps({"text": text, **record}, ensure_ascii=False)
+        found["theirs"] = [record["label"] for record in records]
+        return clock.cpu
+
+    numbers = alternate({"lushan": ours, "HF pipeline, batch 8": theirs}, rounds)
+    if found["ours"] != found["theirs"]:
+        sys.exit("the labels are not the same")
+    return numbers
+
+
+def prepared(folder: Path, precision: str, *, graph: bool = True) -> dict[str, list[str]]:
+    """Train and export the model, and return the commands; of a graph, too."""
     trained = ["experiment=classification/phrasebank", f"data.dir={SENTENCES.parent}"]
     trained += ["trainer.max_steps=1", "trainer.max_epochs=null", "data.validation=null"]
     trained += [
@@ -70,13 +120,15 @@ def prepared(folder: Path, precision: str) -> dict[str, list[str]]:
     texts = str(folder / "texts.jsonl")
     asked = ["--input", texts, "--output", f"{folder}/ours.jsonl", "data.text=text"]
     peer = [f"{folder}/exported", texts, f"{folder}/theirs.jsonl"]
-    run([LUSHAN, "export", made, f"{folder}/graph", "--format", "onnx"])
-    graph = ["--input", texts, "--output", f"{folder}/graph.jsonl", "data.text=text"]
-    return {
+    commands = {
         "lushan": [LUSHAN, "predict", made, *asked],
-        "lushan, ONNX": [LUSHAN, "predict", f"{folder}/graph", *graph],
         "HF pipeline, batch 8": [sys.executable, str(HERE / "peers" / "hf_predict.py"), *peer],
     }
+    if graph:
+        run([LUSHAN, "export", made, f"{folder}/graph", "--format", "onnx"])
+        options = ["--input", texts, "--output", f"{folder}/graph.jsonl", "data.text=text"]
+        commands["lushan, ONNX"] = [LUSHAN, "predict", f"{folder}/graph", *options]
+    return commands
 
 
 def labels(file: Path) -> list[str]:

@@ -18,14 +18,7 @@ _MARK = "__configurable__"
 
 @dataclasses.dataclass(frozen=True)
 class Within:
-    """The bounds of a number; None is none. What is no number (NaN) is within no bounds.
-
-    Args:
-        least: The smallest.
-        most: The largest.
-        above: It is larger than this.
-        below: It is smaller than this.
-    """
+    """The bounds of a number; None is none. NaN and infinity are within no bounds."""
 
     least: float | None = None
     most: float | None = None
@@ -35,7 +28,7 @@ class Within:
     def holds(self, value: float) -> bool:
         """Return whether a number is within the bounds."""
         return (
-            not math.isnan(value)
+            math.isfinite(value)
             and (self.least is None or value >= self.least)
             and (self.most is None or value <= self.most)
             and (self.above is None or value > self.above)

@@ -147,21 +147,13 @@ def address_of(source: Mapping[str, Any]) -> str | None:
         source: Its config, with a `dir`. Each text that finds something in there is a file's name.
     """
     place = Path(source["dir"]).expanduser()
-    names = _texts({**source, "dir": None})
+    names = parsing.texts_in({**source, "dir": None})
     found = {name for name in names if glob.glob(name, root_dir=place)}  # noqa: PTH207 - any text
     for one in public().values() if found else ():
         with contextlib.suppress(OSError, EOFError, zlib.error):  # named when the file is read
             if all(one.holds(name, place / name) for name in found):
                 return f"{SCHEME}{one.name}"
     return None
-
-
-def _texts(node: object) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, Mapping | list):
-        for inner in node.values() if isinstance(node, Mapping) else node:
-            yield from _texts(inner)
 
 
 def known() -> dict[str, DataSet]:

@@ -36,14 +36,7 @@ class Outcome:
 
 
 def outcome(found: Found, reply: Reply, expected: Expected, entity: str | None) -> Outcome:
-    """Compare a reply with what is right.
-
-    Args:
-        found: What the parts have found.
-        reply: What was answered.
-        expected: What is right.
-        entity: What the right entry is about.
-    """
+    """Compare a reply with what is right."""
     if reply.action == "template":
         right = found.intent == expected.intent
         return Outcome(right, answered=True, blame=None if right else "intent")
@@ -140,11 +133,6 @@ def choose(
 
     The gate's has the best mean of both shares that are right on the part that proposes; the others
     answer as much as the risk allows, see `lushan.assist.risk`.
-
-    Args:
-        assistant: Whose parts have found it.
-        found: What they have found about each turn.
-        expected: What is right for each.
 
     Returns:
         The thresholds, and what they promise.

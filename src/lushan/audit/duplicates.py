@@ -109,13 +109,7 @@ class Forms:
 def duplicates_of(
     splits: Mapping[str, pa.Table], forms: Forms, threshold: float = near.THRESHOLD
 ) -> Duplicates:
-    """Find copies and near-duplicates.
-
-    Args:
-        splits: Name to table, in the order train, validation, test.
-        forms: Their distinct texts.
-        threshold: Jaccard similarity of near-duplicates.
-    """
+    """Find copies and near-duplicates."""
     small = sum(map(len, forms.texts)) <= near.MOST_CHARACTERS
     found = near.near_duplicates(forms.texts, threshold) if small else None
     neighbours = _neighbours(found)

@@ -19,6 +19,8 @@ from lushan.text.words import join_words
 
 Entity = tuple[str, str]
 """(surface form, type)"""
+SHOWN = 10
+"""Entities of a split that are listed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,19 +48,19 @@ class Unseen:
     examples: list[tuple[str, str, int]]
 
 
-def unseen_of(splits: Mapping[str, pa.Table], fields: Fields, shown: int = 10) -> list[Unseen]:
+def unseen_of(splits: Mapping[str, pa.Table], fields: Fields) -> list[Unseen]:
     """The entities of each other split against those of train; none without tags or train."""
     if "train" not in splits or tagged(fields) is None:
         return []
     train = set(entities_of(splits["train"], fields))
     others = {split: table for split, table in splits.items() if split != "train"}
     return [
-        _unseen(split, Counter(entities_of(table, fields)), train, shown)
+        _unseen(split, Counter(entities_of(table, fields)), train)
         for split, table in others.items()
     ]
 
 
-def _unseen(split: str, counts: Counter[Entity], train: set[Entity], shown: int) -> Unseen:
+def _unseen(split: str, counts: Counter[Entity], train: set[Entity]) -> Unseen:
     new = {entity: n for entity, n in counts.items() if entity not in train}
     forms = {form for form, _ in train}
     types: dict[str, list[int]] = defaultdict(lambda: [0, 0])
@@ -74,7 +76,7 @@ def _unseen(split: str, counts: Counter[Entity], train: set[Entity], shown: int)
         by_type={name: (both[0], both[1]) for name, both in sorted(types.items())},
         distinct=len(counts),
         distinct_unseen=len(new),
-        examples=[(form, kind, n) for (form, kind), n in ordered[:shown]],
+        examples=[(form, kind, n) for (form, kind), n in ordered[:SHOWN]],
     )
 
 

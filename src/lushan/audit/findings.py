@@ -71,12 +71,6 @@ def audit_of(
 ) -> Audit:
     """Audit what needs no tokenizer.
 
-    Args:
-        splits: A corpus's.
-        fields: What their columns hold.
-        notes: Its source's.
-        threshold: Jaccard similarity of near-duplicates.
-
     Raises:
         UserError: There is more text than the memory should hold.
     """

@@ -78,12 +78,7 @@ class Labels:
 
 
 def labels_of(splits: Mapping[str, pa.Table], fields: Fields) -> Labels | None:
-    """Return the distribution of labels by split; None where rows have none.
-
-    Args:
-        splits: Name to table.
-        fields: What their columns hold.
-    """
+    """Return the distribution of labels by split; None where rows have none."""
     found = target_of(fields)
     if found is None or not splits:
         return None
@@ -128,14 +123,7 @@ def counts_of(table: pa.Table, fields: Fields) -> Counter[str]:
 def drift_of(
     split: str, train: Mapping[str, int], other: Mapping[str, int], *, tested: bool = True
 ) -> Drift:
-    """Compare counts of labels, those of either split.
-
-    Args:
-        split: The other's name.
-        train: Label to count.
-        other: Likewise.
-        tested: Whether the counts are of independent draws.
-    """
+    """Compare counts of labels, those of either split."""
     names = sorted(set(train) | set(other))
     table = np.asarray([[c.get(n, 0) for n in names] for c in (train, other)], np.float64)
     table = table[:, table.sum(axis=0) > 0]
@@ -178,10 +166,6 @@ def contradictions_of(splits: Mapping[str, pa.Table], forms: Forms) -> list[Cont
 
     Of tags, all tags of the sentence are its label; of pairs the target is no label: several are
     as good.
-
-    Args:
-        splits: Name to table.
-        forms: Their distinct texts.
     """
     target = target_of(forms.fields)
     if target is None:

@@ -19,6 +19,8 @@ Features = Mapping[str, list[Any]]
 Encode = Callable[[dict[str, list[Any]], int], Features]
 """(rows as columns, number of the first row) -> features as columns; the task's own."""
 QUANTILES = (0.5, 0.9, 0.99)
+SHOWN = 20
+"""Characters of a split that are listed."""
 _ROWS = 1000
 
 
@@ -164,7 +166,6 @@ def unknown_characters(
     splits: Mapping[str, pa.Table],
     fields: Fields,
     known: Callable[[Sequence[str]], Sequence[bool]],
-    shown: int = 20,
 ) -> list[Unknown]:
     """Characters that a tokenizer does not know, by split.
 
@@ -172,7 +173,6 @@ def unknown_characters(
         splits: Name to table.
         fields: What their columns hold.
         known: Returns of characters whether the tokenizer has a token for each.
-        shown: So many examples.
     """
     counts = {split: Counter[str]() for split in splits}
     for split, table in splits.items():
@@ -180,14 +180,14 @@ def unknown_characters(
             counts[split].update("".join(parts))
     every = sorted(c for c in set().union(*counts.values()) if not c.isspace())
     lost = {c for c, has in zip(every, known(every), strict=True) if not has}
-    return [_unknown(s, t, fields, counts[s], lost, shown) for s, t in splits.items()]
+    return [_unknown(s, t, fields, counts[s], lost) for s, t in splits.items()]
 
 
 def _unknown(
-    split: str, table: pa.Table, fields: Fields, counts: Counter[str], lost: set[str], shown: int
+    split: str, table: pa.Table, fields: Fields, counts: Counter[str], lost: set[str]
 ) -> Unknown:
     here = Counter({c: n for c, n in counts.items() if c in lost})
     every = texts.parts_of(table, fields) if here else ()
     rows = sum(not lost.isdisjoint("".join(parts)) for parts in every)
     ordered = sorted(here.items(), key=lambda item: (-item[1], item[0]))
-    return Unknown(split, len(here), here.total(), rows, table.num_rows, ordered[:shown])
+    return Unknown(split, len(here), here.total(), rows, table.num_rows, ordered[:SHOWN])

@@ -57,12 +57,7 @@ def summary(audit: Audit) -> str:
 
 
 def page(audit: Audit, command: Sequence[str]) -> str:
-    """The page's Markdown.
-
-    Args:
-        audit: What was found.
-        command: The arguments that make it again.
-    """
+    """The page's Markdown."""
     shown = [f"- {_escaped(finding)}" for finding in findings(audit)]
     parts = [
         "# Audit of data",

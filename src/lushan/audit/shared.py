@@ -21,10 +21,6 @@ REMARK = "texts also occur in train"
 def shared_with_train(splits: Mapping[str, pa.Table], fields: Fields) -> dict[str, int] | None:
     """Count the texts of each other split that are in train, normalised and without empty ones.
 
-    Args:
-        splits: With `train`.
-        fields: What their columns hold.
-
     Returns:
         Split to count; None where there is too much text to compare it in passing.
     """

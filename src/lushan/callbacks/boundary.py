@@ -20,10 +20,4 @@ class AtBoundary(pl.Callback):
     def on_boundary(
         self, trainer: pl.Trainer, pl_module: LightningModule, *, epoch_over: bool
     ) -> None:
-        """Act after a step or an epoch, when all else has acted.
-
-        Args:
-            trainer: Lightning's.
-            pl_module: The module in training.
-            epoch_over: Whether it is an epoch's end.
-        """
+        """Act after a step or an epoch, when all else has acted."""

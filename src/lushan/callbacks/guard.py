@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 
-from lushan.configurable import configurable
-from lushan.errors import RunFailed, UserError
+from lushan.configurable import Within, configurable
+from lushan.errors import RunFailed
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +36,9 @@ class Guard(pl.Callback):
         *,
         on_nonfinite: Literal["stop", "skip"] = "skip",
         on_spike: Literal["stop", "skip"] = "skip",
-        spike: float | None = None,
-        memory: int = 100,
+        spike: Annotated[float, Within(above=0)] | None = None,
+        memory: Annotated[int, Within(least=1)] = 100,
     ) -> None:
-        if spike is not None and spike <= 0:
-            raise UserError("must be above 0", key="callbacks.guard.spike", value=spike)
-        if memory < 1:
-            raise UserError("must be 1 or more", key="callbacks.guard.memory", value=memory)
         self.on_nonfinite, self.on_spike = on_nonfinite, on_spike
         self.spike, self.memory = spike, memory
         self.known = {"steps": 0, "mean": 0.0, "variance": 0.0, "skipped": 0, "in_a_row": 0}

@@ -23,12 +23,6 @@ class Pruning(AtBoundary):
     It stands behind the callback that saves: a pruned run has a checkpoint, and the same config
     resumes from there when it is started outside of the search. After the last validation there
     is nothing to save, and the run completes.
-
-    Args:
-        metric: Of validation: `val/entity_f1`.
-        measure: Its unit and direction.
-        trial: Storage, study and number of the trial.
-        pruner: One of `optuna.pruners`.
     """
 
     def __init__(self, metric: str, measure: Measure, trial: Ongoing, pruner: BasePruner) -> None:

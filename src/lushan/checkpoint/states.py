@@ -16,10 +16,6 @@ from lushan.errors import UserError
 def require_readable(name: str, state: object) -> None:
     """Read a state as a resumed run would, without its tensors.
 
-    Args:
-        name: Of the callback.
-        state: What its `state_dict` returned.
-
     Raises:
         UserError: It holds something that is only read by running code.
     """

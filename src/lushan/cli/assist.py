@@ -16,7 +16,7 @@ import typer
 from lushan.cli.flags import echo_json
 from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.cli.models import examples
-from lushan.common.terminal import echo, hint
+from lushan.common.terminal import echo, echo_notes, hint
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def assist(
         _talk(assistant, thresholds)
         return
     found, replies = assistant.answer([row.turns for row in rows], thresholds)
-    _print_notes([*notes, *notes_of(checks)])
+    echo_notes([*notes, *notes_of(checks)])
     if output is not None:
         _write(output, found, replies)
     if rows and rows[0].expected is not None:
@@ -111,7 +111,7 @@ def _chosen(assistant: Assistant, rows: Sequence[Dialogue], place: Path) -> Thre
     thresholds, notes = evaluation.choose(assistant, found, expected)
     content = {"thresholds": msgspec.to_builtins(thresholds), "risk": risk, "notes": notes}
     files.write_json(place, content)
-    _print_notes(notes)
+    echo_notes(notes)
     hint(f"{place}: thresholds chosen by {len(rows):,} dialogues")
     return thresholds
 
@@ -202,8 +202,3 @@ def _line(name: str, share: Mapping[str, Any]) -> str:
     low, high = share["low"], share["high"]
     within = "" if low is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
     return f"{name:<26}{100 * share['value']:5.1f} %{within} of {share['count']:,}"
-
-
-def _print_notes(notes: Sequence[str]) -> None:
-    for note in dict.fromkeys(notes):
-        echo(f"note: {note}", err=True)

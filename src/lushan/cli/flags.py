@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -28,16 +27,6 @@ Where = Annotated[
         show_default=False,
     ),
 ]
-
-WITHOUT_JSON: Mapping[str, str] = {
-    "train": "its words are Hydra's; the last line names the run's folder with `result.json`",
-    "predict": "it writes JSON lines as it is",
-    "chat": "a conversation; `generate --json` answers prompts",
-    "serve": "it answers in JSON over HTTP until a signal ends it",
-    "monitor": "it runs on; each alarm is JSON for `--webhook` and `--command`",
-    "completion": "it prints a program for a shell",
-}
-"""Commands that have no `--json`, and why."""
 
 
 def require_ray(option: str, value: object, *, ray: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lushan.common.terminal import echo
+from lushan.common.terminal import echo_notes
 
 if TYPE_CHECKING:
     from lushan.guard import Guard
@@ -52,6 +52,5 @@ def guard_of(
         early.require_run(run)
     notes: list[str] = []
     found = open_guard(run, label=label, rate=rate, redacts=redacts, notes=notes)
-    for note in notes:
-        echo(f"note: {note}", err=True)
+    echo_notes(notes)
     return found

@@ -15,7 +15,7 @@ import typer
 
 from lushan.cli.flags import AsJson, echo_json
 from lushan.cli.models import examples
-from lushan.common.terminal import echo
+from lushan.common.terminal import echo, echo_notes
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def build(
         "max_length": max_length,
     }
     index.build(ids, documents, output, model=model, options=options, kind=kind, notes=notes)
-    _print_notes(notes)
+    echo_notes(notes)
     if as_json:
         echo_json({"index": str(output), "documents": len(documents), "model": model})
     else:
@@ -206,7 +206,7 @@ def search_in(
     how: dict[str, Any] = {"fusion": fusion, "rerank": _reranking(rerank, candidates, most, notes)}
     if input is None:
         (hits,) = search.search(opened, arguments[-1:], top_k=top_k, **how)
-        _print_notes(notes)
+        echo_notes(notes)
         _print_hits(hits, as_json=as_json)
         return
     columns = {"query": (query, texts.QUERY)} | ({"relevant": (relevant, ())} if relevant else {})
@@ -215,18 +215,18 @@ def search_in(
     if relevant is None:
         names = table.column("id").to_pylist()
         found = search.search(opened, queries, top_k=top_k, **how)
-        _print_notes(notes)
+        echo_notes(notes)
         rows = zip(names, queries, found, strict=True)
         _write(output, [_found(name, text, hits) for name, text, hits in rows])
         return
     right = table.column("relevant").to_pylist()
     if negatives:
         mined = search.mined(opened, queries, right, count=negatives, with_vectors=vectors, **how)
-        _print_notes(notes)
+        echo_notes(notes)
         _write(output, mined)
         return
     measured = search.evaluate(opened, queries, right, **how)
-    _print_notes(notes)
+    echo_notes(notes)
     if as_json:
         values = {name: one.metrics for name, one in measured.items()}
         echo_json(values)
@@ -267,11 +267,6 @@ def _write(output: str, rows: Sequence[Mapping[str, Any]]) -> None:
     with writing(output) as sink:
         for row in rows:
             sink.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def _print_notes(notes: Sequence[str]) -> None:
-    for note in dict.fromkeys(notes):
-        echo(f"note: {note}", err=True)
 
 
 def _table(found: Mapping[str, Measured], queries: int, documents: int) -> str:

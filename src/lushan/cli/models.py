@@ -15,7 +15,7 @@ from lushan.cli.flags import AsJson, echo_json, require_ray
 from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.cli.outputs import require_lines
 from lushan.common.parsing import parse_json
-from lushan.common.terminal import echo, hint
+from lushan.common.terminal import echo_notes, hint
 from lushan.common.wording import plural
 from lushan.errors import UserError, did_you_mean
 
@@ -171,8 +171,7 @@ def predict(
         **options,
     )
     sys.stdout.flush()
-    for note in notes:
-        echo(f"note: {note}", err=True)
+    echo_notes(notes)
     if output != "-":
         hint(f"{plural(count, 'example')}: {output}")
 

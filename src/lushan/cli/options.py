@@ -51,11 +51,7 @@ RUN = (
 
 
 def refusal(error: typer.TyperException) -> UnknownKey | None:
-    """The mistake of an option that there is not; None of any other mistake.
-
-    Args:
-        error: What reading a command line raised.
-    """
+    """The mistake of an option that there is not; None of any other mistake."""
     wrong = getattr(error, "option_name", None)
     context: Any = getattr(error, "ctx", None)
     if wrong is None or context is None:
@@ -71,13 +67,7 @@ def refusal(error: typer.TyperException) -> UnknownKey | None:
 
 
 def suggestion(wrong: str, known: Collection[str], command: str) -> str | None:
-    """Return what to write instead of an option; None where that is not certain.
-
-    Args:
-        wrong: As it was written.
-        known: Options and arguments of the command.
-        command: What it is called by.
-    """
+    """Return what to write instead of an option; None where that is not certain."""
     plain = wrong.lower().replace("_", "-")
     options = [option for option in known if option.startswith("--")]
     if near := nearest(plain, options):

@@ -334,13 +334,7 @@ def _with_refused(states: Mapping[Run, Status], refused: Mapping[Run, str]) -> d
 
 
 def _closing(made: Plan, states: Mapping[Run, Status], refused: Collection[Run]) -> str:
-    """Return how a study stands, and why runs are not done.
-
-    Args:
-        made: The study.
-        states: How far each run is.
-        refused: Runs that never had a folder.
-    """
+    """Return how a study stands, and why runs are not done."""
     from lushan.run.status import FAILED
     from lushan.study.plan import STALE, progress
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+from pathlib import Path
 
 _PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)\b)[a-z_./][\w./:@%-]*", re.ASCII | re.I)
 """Text that Hydra reads as it is, without quotation marks."""
@@ -19,6 +21,13 @@ def typed(key: str, value: object) -> str:
 def can_be_key(text: str) -> bool:
     """Return whether Hydra's grammar can name a key of a mapping so."""
     return bool(_KEY.fullmatch(text))
+
+
+def from_here(override: str) -> str:
+    """Return an override whose absolute path, which no other machine has, is one from here."""
+    key, equals, value = override.partition("=")
+    there = Path(value).is_absolute() and Path(value).exists()
+    return f"{key}{equals}{os.path.relpath(value)}" if there else override
 
 
 def value_text(value: object) -> str:

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,10 +116,6 @@ def parse_json_at(text: str, place: int) -> tuple[Any, int]:
 def read_json(path: str | Path, *, hint: str | None = None) -> Any:
     """Read a JSON file.
 
-    Args:
-        path: The file.
-        hint: Of the error.
-
     Raises:
         FileNotFoundError: There is no such file.
         UserError: It is not JSON, or beyond the bounds.
@@ -129,6 +126,15 @@ def read_json(path: str | Path, *, hint: str | None = None) -> Any:
         raise UserError(
             f"not a JSON file: {error}", file=path, line=getattr(error, "line", None), hint=hint
         ) from error
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Yield all texts in a value of JSON or YAML, keys left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_in(inner)
 
 
 def _require_shallow(value: object) -> None:

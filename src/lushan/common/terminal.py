@@ -73,16 +73,16 @@ def in_line(text: str) -> str:
 
 
 def echo(text: object = "", *, err: bool = False, end: str = "\n") -> None:
-    """Print a text, and have it seen at once.
-
-    Args:
-        text: What is printed.
-        err: Whether to standard error.
-        end: What stands behind it.
-    """
+    """Print a text, and have it seen at once."""
     stream = sys.stderr if err else sys.stdout
     stream.write(visible(str(text)) + end)
     stream.flush()
+
+
+def echo_notes(notes: Iterable[str]) -> None:
+    """Print notes to standard error, each once."""
+    for note in dict.fromkeys(notes):
+        echo(f"note: {note}", err=True)
 
 
 def echo_in_handler(text: str) -> None:
@@ -144,11 +144,7 @@ def _console_class() -> type[Console]:
 
 
 def console(**options: Any) -> Console:
-    """Make a console of rich's: its own colours reach the terminal, escapes in texts do not.
-
-    Args:
-        options: Of `rich.console.Console`.
-    """
+    """Make a console of rich's: its own colours reach the terminal, escapes in texts do not."""
     return _console_class()(**options)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,6 @@ __all__ = ["BasicSweeper", "CachingConfigRepository", "FileConfigSource", "Hydra
 # Hydra: `hydra.main` ends the process itself, and takes no loader.
 # BasicSweeper: the sweeper over all combinations; only its interface is public.
 # CachingConfigRepository, FileConfigSource: what a loader reads files by.
-
-Merge = Callable[[list[ResultDefault], CachingConfigRepository], DictConfig]
 
 
 class ConfigLoader(ConfigLoaderImpl):

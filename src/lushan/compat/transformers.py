@@ -62,6 +62,24 @@ def compiles_whole(model: PreTrainedModel) -> bool:
     return bool(getattr(model, "_can_compile_fullgraph", False))
 
 
+@contextmanager
+def caches_of(layer: type) -> Iterator[None]:
+    """Have caches made of a class of layers where all keys and values of a layer are kept.
+
+    `generate` makes the cache by itself, by model and config; one that is given to it is asked for
+    in other places than its own.
+    """
+    from transformers import cache_utils
+
+    kinds: Any = cache_utils.DYNAMIC_LAYER_TYPE_MAPPING
+    before = kinds["full_attention"]
+    kinds["full_attention"] = layer
+    try:
+        yield
+    finally:
+        kinds["full_attention"] = before
+
+
 def leave_generation_alone(model: Any) -> None:
     """Have `generate` not run in step with the other processes of FSDP2.
 

@@ -136,15 +136,8 @@ def rules_for(key: str) -> tuple[Rule, ...]:
 def rule_for(name: object, key: str) -> Rule:
     """Refuse a target by its name, before anything is imported for it.
 
-    Args:
-        name: What stands at `_target_`.
-        key: The dotted key of the node.
-
     Returns:
         The rule that it begins well by.
-
-    Raises:
-        UserError: No rule allows it.
     """
     at = f"{key}._target_" if key else "_target_"
     if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -162,11 +155,7 @@ def rule_for(name: object, key: str) -> Rule:
 
 
 def require_allowed(name: str, what: Identity, key: str) -> None:
-    """Refuse a target by what it really is.
-
-    Raises:
-        UserError: It is not what its rule allows.
-    """
+    """Refuse a target by what it really is."""
     rule = rule_for(name, key)
     at = f"{key}._target_" if key else "_target_"
     allowed_kind = what.kind == "class" or (what.kind == "function" and rule.functions)
@@ -201,15 +190,7 @@ def require_allowed(name: str, what: Identity, key: str) -> None:
 
 
 def require_arguments(node: Mapping[str, Any], key: str) -> None:
-    """Refuse arguments that a config may not give to what it names.
-
-    Args:
-        node: With its `_target_`.
-        key: Its dotted key.
-
-    Raises:
-        UserError: Names the first argument that is not listed.
-    """
+    """Refuse arguments that a config may not give to what it names."""
     rule = rule_for(node["_target_"], key)
     if rule.writes:
         _require_below(node, key)
@@ -286,10 +267,6 @@ def _import(name: str, key: str) -> Any:
 
 def nodes(config: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every mapping with a `_target_`, wherever it stands, outer ones first.
-
-    Args:
-        config: Plain and resolved.
-        key: The dotted key of `config`.
 
     Yields:
         (dotted key, the mapping)

@@ -52,14 +52,7 @@ _PEERS = {"optimizer": "optim", "scheduler": "lr_scheduler_type"}
 
 
 def options_near(group: str, name: str, options: Sequence[str], inner: Options) -> str:
-    """Suggest an option of a group instead of one that does not exist.
-
-    Args:
-        group: The group.
-        name: What was to be chosen.
-        options: What can be.
-        inner: The options of groups that lie below this one.
-    """
+    """Suggest an option of a group instead of one that does not exist."""
     listed = f"There are: {', '.join(options)}." if options else f"There is no group {group!r}."
     near = suggested_for(group, name, options, inner)
     found = f"Did you mean {near}? {listed}" if near else listed
@@ -98,14 +91,7 @@ def suggested_for(group: str, name: str, options: Sequence[str], inner: Options)
 def instead_of_key(
     key: str, value: str | None, groups: Collection[str], options: Options
 ) -> str | None:
-    """Suggest a group's option instead of a key that does not exist, where one is meant.
-
-    Args:
-        key: The key, dotted.
-        value: What was to be its value.
-        groups: All groups.
-        options: Theirs.
-    """
+    """Suggest a group's option instead of a key that does not exist, where one is meant."""
     above, _, leaf = key.rpartition(".")
     group = above.replace(".", "/")
     if group not in groups:

@@ -94,10 +94,6 @@ def sources(config: Mapping[str, Any], memory: Path | None = None) -> dict[str, 
 def require_same(folder: Path, config: Mapping[str, Any]) -> list[str]:
     """Make sure that the weights of a run are used by the code that they were trained with.
 
-    Args:
-        folder: The run's.
-        config: Its config.
-
     Returns:
         See `require_unchanged`, which also says what it raises.
     """
@@ -117,11 +113,6 @@ def require_unchanged(
     targets: Mapping[str, str], folder: Path, config: Mapping[str, Any]
 ) -> list[str]:
     """Make sure that code is what it was when a model was trained with it.
-
-    Args:
-        targets: Module to the hash of its code, then.
-        folder: Of the model, for the error.
-        config: Its config.
 
     Returns:
         A note where the code has changed and the environment allows that.

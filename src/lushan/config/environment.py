@@ -25,11 +25,7 @@ def register() -> None:
 
 
 def require_visible(cfg: Mapping[str, Any]) -> None:
-    """Refuse a secret in what becomes the name of a folder.
-
-    Raises:
-        UserError: Names the key, and not the value.
-    """
+    """Refuse a secret in what becomes the name of a folder."""
     named = {"name": cfg.get("name")}
     named |= {f"paths.{key}": value for key, value in (cfg.get("paths") or {}).items()}
     for key, text in named.items():

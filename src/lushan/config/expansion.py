@@ -23,14 +23,7 @@ _ANY = "\0"
 
 
 def require_bounded(config: object) -> None:
-    """Refuse a config whose interpolations stand for too much.
-
-    Args:
-        config: In plain values, unresolved.
-
-    Raises:
-        UserError: Names the key.
-    """
+    """Refuse a config whose interpolations stand for too much."""
     sizes, total = _Sizes(config), 0
     for key, value in sizes.values.items():
         if isinstance(value, str) and "${" in value:

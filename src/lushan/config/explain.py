@@ -182,12 +182,15 @@ def _unreadable_line(line: str, text: str) -> UserError:
         return UserError(
             "an override is key=value", value=line, file=provenance.COMMAND_LINE, hint=hint
         )
+    quoted = f'"{value}"'
+    if value[:1] == "[" and value[-1:] == "]":
+        quoted = "[" + ",".join(f'"{part.strip()}"' for part in value[1:-1].split(",")) + "]"
     return UserError(
-        f"the value cannot be read: {reasons[-1].strip(' ^') if reasons else 'syntax'}",
+        f"the value cannot be read: {(reasons[-1].strip(' ^') if reasons else '') or 'syntax'}",
         key=key,
         value=value,
         file=provenance.COMMAND_LINE,
-        hint=f"Quote it twice, for the shell and for Hydra: '{key}=\"{value}\"'.",
+        hint=f"Quote it twice, for the shell and for Hydra: '{key}={quoted}'.",
     )
 
 

@@ -52,15 +52,7 @@ def from_peer(
     groups: Collection[str] = (),
     values: Mapping[str, Any] | None = None,
 ) -> str | None:
-    """The hint of another tool's setting, of keys that exist; None where there are none.
-
-    Args:
-        peer: The setting.
-        value: See `hint_for`.
-        keys: See `hint_for`.
-        groups: See `hint_for`.
-        values: See `hint_for`.
-    """
+    """The hint of another tool's setting, of keys that exist; None where there are none."""
     lines = peer.overrides(as_text(value))
     names = [line.partition("=")[0] for line in lines]
     if any(name not in keys and name not in groups for name in names):

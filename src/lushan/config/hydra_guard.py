@@ -61,10 +61,6 @@ _ALLOWED_VALUES: Mapping[str, tuple[object, ...]] = {
 def check_hydra(node: DictConfig, typed: Typed = ()) -> None:
     """Refuse what Hydra must not do for a config.
 
-    Args:
-        node: The composed `hydra` node.
-        typed: What the person at the command line has set.
-
     Raises:
         UserError: It names code that did not come with Hydra or us, or changes what is ours.
     """
@@ -93,9 +89,6 @@ def require_own_sweep(node: DictConfig) -> None:
     """Refuse a sweep folder in which Hydra's `multirun.yaml` would replace another file.
 
     Hydra writes it before the first job, which removes it again.
-
-    Args:
-        node: The composed `hydra` node.
 
     Raises:
         UserError: There is such a file, and it is not left by an earlier sweep.
@@ -166,11 +159,6 @@ def check_search_path(
     repository: CachingConfigRepository, config_name: str | None, parsed: Sequence[Override]
 ) -> None:
     """Refuse places to search for configs that would be imported.
-
-    Args:
-        repository: Hydra's, in which the primary config is found.
-        config_name: The primary config.
-        parsed: The overrides.
 
     Raises:
         UserError: A place of `hydra.searchpath` is not a folder, nor of an allowed package.

@@ -39,11 +39,7 @@ def starting_from(overrides: Sequence[str]) -> list[str]:
 
 
 def written_for(overrides: Sequence[str]) -> dict[str, str]:
-    """Return the keys that `init_from` stands for in overrides that it was written out in.
-
-    Args:
-        overrides: Of a run, from `starting_from`.
-    """
+    """Return the keys that `init_from` stands for in overrides that it was written out in."""
     lines = [line.lstrip("+") for line in overrides]
     for number, line in enumerate(lines):
         before = tuple(lines[max(0, number - len(_GROUPS)) : number])

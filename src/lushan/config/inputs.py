@@ -37,9 +37,6 @@ _NAMES_A_PLACE = re.compile(r"(^|[._])(path|dir|folder)$")
 def read_by(config: Mapping[str, Any]) -> Inputs:
     """Return a hash of each file that a config names, and of each module behind its targets.
 
-    Args:
-        config: Checked, in plain values.
-
     Raises:
         UserError: A file cannot be read, or an earlier run is not complete.
     """

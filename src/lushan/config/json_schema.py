@@ -57,12 +57,7 @@ def schemas(conf: Path) -> dict[str, Schema]:
 
 
 def schema_of(conf: Path, file: Path) -> str | None:
-    """Return the name of the schema of a config file; None of those of Hydra itself.
-
-    Args:
-        conf: The folder that it is below.
-        file: The file.
-    """
+    """Return the name of the schema of a config file; None of those of Hydra itself."""
     group, *rest = file.relative_to(conf).with_suffix("").parts
     if group == "hydra":
         return None

@@ -91,9 +91,6 @@ def require(
         resolved: The same, resolved as far as that is possible.
         part: `launcher` or `sweeper`.
         typed: Overrides of the command line.
-
-    Raises:
-        UserError: Names the key.
     """
     target = str(written.get("_target_"))
     allowed = SETTINGS.get(target)

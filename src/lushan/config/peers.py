@@ -45,11 +45,11 @@ class Peer:
         return [part.replace("{}", VALUE if value is None else value) for part in text.split()]
 
 
-def _switch(on: str, off: str, *, example: str = "true", choose: str = "") -> Peer:
+def _switch(on: str, off: str, *, choose: str = "") -> Peer:
     """A setting that is true or false, or only named: `--fp16`."""
     values = dict.fromkeys(("true", "1", "yes", "on", "none"), on)
     values |= dict.fromkeys(("false", "0", "no", "off"), off)
-    return Peer(on, values, example=example, choose=choose)
+    return Peer(on, values, example="true", choose=choose)
 
 
 def _percent(value: str) -> str:

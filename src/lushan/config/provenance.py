@@ -25,12 +25,7 @@ COMMAND_LINE = "command line"
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Place where a key was written.
-
-    Attributes:
-        file: Its path, or `command line`.
-        line: From 1, in a file.
-    """
+    """Place where a key was written."""
 
     file: str
     line: int | None = None

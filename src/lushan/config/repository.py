@@ -98,13 +98,7 @@ def merged(
     repo: CachingConfigRepository,
     merge: Callable[[list[ResultDefault], CachingConfigRepository], DictConfig],
 ) -> DictConfig:
-    """The config of some files, merged only once.
-
-    Args:
-        defaults: The files, and where each one's keys go.
-        repo: Where they are.
-        merge: Merges them.
-    """
+    """The config of some files, merged only once."""
     files = [cast(Repository, repo.delegate).file(str(one.config_path)) for one in defaults]
     if None in files:
         return _bounded(merge(defaults, repo))

@@ -97,10 +97,6 @@ class Signature:
 def signature(name: str, key: str = "") -> Signature:
     """Return the signature of a target, which is checked against the allow-list first.
 
-    Args:
-        name: What stands at `_target_`.
-        key: The dotted key of the node.
-
     Raises:
         UserError: The target is not allowed, or there is no such thing.
     """

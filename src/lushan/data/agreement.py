@@ -13,15 +13,7 @@ from lushan.errors import UserError
 
 
 def require_fields(wanted: Fields, given: Fields) -> None:
-    """Refuse data that has not the fields that a task reads.
-
-    Args:
-        wanted: By the task.
-        given: By the data.
-
-    Raises:
-        UserError: Names those that are not there, and which sources give them.
-    """
+    """Refuse data that has not the fields that a task reads."""
     missing = {
         name: field
         for name, field in wanted.items()

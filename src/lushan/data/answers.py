@@ -27,7 +27,6 @@ class Answers(Field):
         return [answer["text"] for answer in value]
 
     def training_texts(self, value: Any) -> Sequence[str]:
-        del value  # they stand in the context
         return ()
 
     def preview(self, value: Sequence[Mapping[str, Any]]) -> str:
@@ -55,7 +54,8 @@ def _answers(columns: Columns, row: int, value: object) -> list[tuple[str, int]]
             "answers are a list of texts with answer_start",
             row,
             value=value,
-            hint='[{"text": "...", "answer_start": 0}], and [] where there is no answer.',
+            hint='[{"text": "...", "answer_start": 0}], and [] where there is no answer; '
+            "docs/forms.md finds the places of texts alone.",
         )
     return [(pair["text"], pair["answer_start"]) for pair in pairs if pair["text"].strip()]
 
@@ -80,16 +80,7 @@ def _is_answer(pair: object) -> bool:
 
 
 def require_places(table: pa.Table, answers: str, text: str) -> None:
-    """Make sure that each answer stands in its text where it says.
-
-    Args:
-        table: Of a corpus.
-        answers: The column of the answers.
-        text: The column of the texts.
-
-    Raises:
-        UserError: One does not; names file and line.
-    """
+    """Make sure that each answer stands in its text where it says."""
     columns = (table.column(answers).to_pylist(), table.column(text).to_pylist())
     for row, (several, whole) in enumerate(zip(*columns, strict=True)):
         for answer in several:

@@ -44,10 +44,6 @@ class Catalogue:
     def find(self, text: str, *, key: str) -> int:
         """Return the number of the item with an id or a title, whatever its case.
 
-        Args:
-            text: As a user has typed it.
-            key: What named it, for the error.
-
         Raises:
             UserError: There is none, or there are several; says which are near.
         """
@@ -74,11 +70,7 @@ class Catalogue:
 
 @dataclasses.dataclass
 class ItemCorpus(Corpus):
-    """A corpus whose rows name items.
-
-    Attributes:
-        items: The items.
-    """
+    """A corpus whose rows name items."""
 
     items: Catalogue = dataclasses.field(default_factory=lambda: Catalogue((), (), ()))
 

@@ -153,7 +153,7 @@ class LabelReader:
                 "regression learns numbers, and this is none",
                 row,
                 value=value,
-                hint="Names are labels, which task=classification learns by task.kind=single.",
+                hint="Names are labels, which task.kind=single learns.",
             )
         return number
 

@@ -50,12 +50,7 @@ Stretch = tuple[Place, Place]
 
 @dataclasses.dataclass(frozen=True)
 class Documents:
-    """Documents and what was counted while they were read.
-
-    Attributes:
-        whole: The table, with keys.
-        counts: See `documents.notes`.
-    """
+    """Documents and what was counted while they were read."""
 
     whole: pa.Table
     counts: Mapping[str, int]

@@ -15,7 +15,7 @@ from lushan.data.dialogue_media import with_images
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields
 from lushan.data.groups import WithGroup
-from lushan.data.history import HISTORY, earlier_turns
+from lushan.data.history import HISTORY, as_messages, earlier_turns
 from lushan.data.labelled import Labelled, most, remember, remembered, require_column
 from lushan.data.media import WithMedia
 from lushan.data.messages import (
@@ -31,6 +31,7 @@ from lushan.data.messages import (
 )
 from lushan.data.raw_columns import Columns, halves, with_places
 from lushan.data.speakers import Speakers
+from lushan.data.which import listed, which
 from lushan.errors import UserError
 from lushan.text import parts
 from lushan.text.weights import WEIGHT
@@ -146,6 +147,11 @@ class Dialogues(WithMedia, WithGroup):
             UserError: A field is not there, or a row does not hold what it should.
         """
         self.speakers.require_roles()
+        prompt = self.instruction or _first_of(INSTRUCTION, columns.values)
+        whole = self.messages is not None or MESSAGES[0] in columns.values
+        if prompt is not None and prompt in columns.values and not whole:
+            answer = (self.output or _first_of(OUTPUT, columns.values)) if answered else None
+            columns = as_messages(columns, prompt, answer, MESSAGES[0])
         read = self._read(columns, counts, answered=answered)
         dialogues = [_joined(messages, counts) for messages in read]
         return self._table(columns, dialogues), dialogues
@@ -247,7 +253,7 @@ class Dialogues(WithMedia, WithGroup):
             key="data.messages",
             file=columns.file,
             hint="Write data.messages=NAME, or data.instruction=NAME data.output=NAME; the fields "
-            f"are: {', '.join(columns.values)}.",
+            f"are: {listed(columns.values)}.",
         )
 
     def _media_field(self, columns: Columns, kind: str) -> str | None:
@@ -271,7 +277,7 @@ class Dialogues(WithMedia, WithGroup):
         if answered:
             fields.append(self._field(columns, "output", OUTPUT))
         before = [self.ask] if self.ask else []
-        extra = self.input or _first_of(INPUT, columns.values)
+        extra = self.input or _first_of([n for n in INPUT if n not in fields], columns.values)
         if self.input is not None:
             require_column(self.input, list(columns.values), "data.input", columns.file)
         history = self.history or _first_of((HISTORY,), columns.values)
@@ -290,11 +296,8 @@ class Dialogues(WithMedia, WithGroup):
     def _field(self, columns: Columns, option: str, names: Sequence[str]) -> str:
         chosen = getattr(self, option) or _first_of(names, columns.values)
         if chosen is None:
-            raise UserError(
-                f"which field holds the {option}?",
-                key=f"data.{option}",
-                file=columns.file,
-                hint=f"Write data.{option}=NAME; the fields are: {', '.join(columns.values)}.",
+            raise which(
+                f"the {option}", f"data.{option}", columns.values, columns.file, kind="field"
             )
         require_column(chosen, list(columns.values), f"data.{option}", columns.file)
         return str(chosen)

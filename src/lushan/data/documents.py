@@ -21,7 +21,8 @@ import pyarrow as pa
 from lushan.common.wording import plural
 from lushan.data import files, unpacking
 from lushan.data.json_rows import rows_of
-from lushan.data.labelled import TEXTS, require_column
+from lushan.data.labelled import SHORT, TEXTS, require_column
+from lushan.data.which import which
 from lushan.errors import UserError
 
 Unit = Literal["file", "paragraph", "line"]
@@ -301,9 +302,7 @@ def _parquet(path: Path, reading: Reading, _: object) -> Iterator[Part]:
 def _plain_file(path: Path) -> Iterator[Path]:
     """The file itself, or what it holds where it is gzip: Parquet is read here and there."""
     source = unpacking.unpacked(path)
-    with path.open("rb") as file:
-        packed = file.read(2) == unpacking.GZIP
-    if not packed:
+    if not unpacking.is_packed(path):
         yield path
         return
     with tempfile.NamedTemporaryFile(suffix=".parquet") as temporary:
@@ -316,11 +315,6 @@ def _plain_file(path: Path) -> Iterator[Path]:
 def text_field(names: Sequence[str], wanted: str | None, file: str | Path) -> str:
     """The field of rows that holds their text.
 
-    Args:
-        names: The fields.
-        wanted: The one that the config names.
-        file: For the error.
-
     Raises:
         UserError: There is no such field, or it cannot be determined which it is.
     """
@@ -328,16 +322,12 @@ def text_field(names: Sequence[str], wanted: str | None, file: str | Path) -> st
         require_column(wanted, names, "data.text", file)
         return wanted
     by_lower = {name.lower(): name for name in names}
-    found = next((by_lower[known] for known in TEXTS if known in by_lower), None)
+    found = next((by_lower[k] for k in TEXTS if k in by_lower and k not in SHORT), None)
     if found is None and len(names) == 1:
         found = names[0]
     if found is None:
-        raise UserError(
-            "which field holds the texts?",
-            key="data.text",
-            file=file,
-            hint=f"Write data.text=NAME; the fields are: {', '.join(names)}.",
-        )
+        header = "data=table data.columns=[...]"
+        raise which("the texts", "data.text", names, file, kind="field", header=header)
     return found
 
 

@@ -18,12 +18,7 @@ Mark = tuple[bool, str]
 
 @dataclasses.dataclass(frozen=True)
 class Marks:
-    """Marks of the pieces of both sides of an example, in the order they are drawn.
-
-    Attributes:
-        gold: Of the gold side.
-        predicted: Of the predicted side.
-    """
+    """Marks of the pieces of both sides of an example, in the order they are drawn."""
 
     gold: Sequence[Mark]
     predicted: Sequence[Mark]
@@ -75,12 +70,7 @@ def value(content: object) -> Part:
 
 
 def with_images(part: Part, shown: Callable[[str], Part]) -> Part:
-    """Return a part in which others stand for the images.
-
-    Args:
-        part: As a field has drawn it.
-        shown: Gives what stands for an image, by its path.
-    """
+    """Return a part in which others stand for the images."""
     kind = part[0]
     if kind == "image":
         return shown(part[1])

@@ -10,6 +10,11 @@ def inputs(fields: Fields) -> dict[str, Field]:
     return {name: field for name, field in fields.items() if not field.target}
 
 
+def has(fields: Fields, kind: type[Field]) -> bool:
+    """Return whether a field of a kind is among some."""
+    return any(isinstance(field, kind) for field in fields.values())
+
+
 def prompt_of(fields: Fields) -> tuple[str, Field]:
     """Return the field that a text is written from, the first input, and the name of its column."""
     return next(iter(inputs(fields).items()))

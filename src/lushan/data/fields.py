@@ -36,9 +36,6 @@ from lushan.text.words import join_words
 if TYPE_CHECKING:
     from lushan.data.raw_columns import Columns
 
-PLACES = ("id", "line", "file")
-"""Columns of every corpus that say where a row stood; no field has one of these names."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Field(Stored[Any], abc.ABC):
@@ -79,7 +76,6 @@ class Field(Stored[Any], abc.ABC):
 
     def texts(self, value: Any) -> Sequence[str]:
         """Return the texts that a value holds: what a tokenizer learns and an audit reads."""
-        del value
         return ()
 
     def content(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -96,7 +92,6 @@ class Field(Stored[Any], abc.ABC):
 
     def media_keys(self, value: Any) -> Sequence[str]:
         """Return the hashes of the images that a value holds, beside its texts."""
-        del value
         return ()
 
     def is_blank(self, value: Any) -> bool:
@@ -108,7 +103,6 @@ class Field(Stored[Any], abc.ABC):
 
     def classes(self, value: Any) -> Sequence[str]:
         """Return the classes that stand in a value."""
-        del value
         return ()
 
     def stored(self, value: Any, keep: Keep | None = None) -> Any:
@@ -118,7 +112,6 @@ class Field(Stored[Any], abc.ABC):
             value: Of the corpus.
             keep: Keeps a file beside the predictions; None where none can be kept.
         """
-        del keep
         return value
 
     def preview(self, value: Any) -> str:
@@ -136,10 +129,6 @@ class Field(Stored[Any], abc.ABC):
 
     def read(self, columns: Columns, name: str) -> pa.Array:
         """Return the values of a column of a file as an Arrow column.
-
-        Args:
-            columns: The file's raw columns.
-            name: Of the column.
 
         Raises:
             UserError: A value is of another form; names file and line.
@@ -347,6 +336,7 @@ class Json(Field):
 class Image(StoredImage, Field):
     """An image, as a struct of `path` and encoded `bytes`, one of which is empty."""
 
+    names: Sequence[str] = ("img", "image_path", "image_name", "file_name", "filename")
     what: ClassVar[str] = "image"
     json_type: ClassVar[object] = str
     json_pattern: ClassVar[str | None] = references.DATA_URL

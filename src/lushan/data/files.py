@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lushan.common.wording import plural
-from lushan.data.unpacking import BLOCK, bounded, unpacked
+from lushan.data.unpacking import BLOCK, SUFFIXES, bounded, unpacked
 from lushan.errors import UserError
 from lushan.public_sets import SCHEME
 from lushan.run import inside
@@ -58,9 +58,12 @@ def find(name: str, folder: str | None, *, key: str) -> Path:
         if candidate.is_file():
             return candidate
     if place.is_dir():
-        raise UserError(
-            "this is a folder, not a file", key=key, value=name, hint=_listing(place, "It holds")
-        )
+        hint = _listing(place, "It holds")
+        if key == "--input":
+            hint = f"{hint} An input is a file: lines of text, JSON lines or a table."
+        elif any(child.is_dir() for child in place.iterdir()):
+            hint = f"{hint} Texts in a folder for each class are read by data=text_folder."
+        raise UserError("this is a folder, not a file", key=key, value=name, hint=hint)
     raise UserError(f"there is no file {place}", key=key, value=name, hint=_near(place))
 
 
@@ -87,6 +90,10 @@ def _matching(name: str, folder: str | None, key: str) -> list[Path]:
     path, place = Path(name).expanduser(), below(name, folder)
     # A file may be called `a[1].txt`.
     if not glob.has_magic(name) or place.is_file() or path.is_file():
+        if place.is_dir() and not path.is_file():
+            problem = "this is a folder; its files are named by a pattern"
+            hint = f"{_listing(place, 'It holds')} Write '{key}={name.rstrip('/')}/*.txt'."
+            raise UserError(problem, key=key, value=name, hint=hint)
         return [find(name, folder, key=key)]
     for pattern in (place, path):
         # Path.glob takes no pattern that begins at the root.
@@ -373,4 +380,4 @@ def empty(path: str | Path, what: str = "the file is empty") -> UserError:
 def bare_suffix(name: str | Path) -> str:
     """Return the ending that determines the format: `.csv` for `x.csv.gz`."""
     path = Path(name)
-    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    return (path.with_suffix("") if path.suffix.lower() in SUFFIXES else path).suffix.lower()

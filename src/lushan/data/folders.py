@@ -46,11 +46,6 @@ def content(place: Path) -> dict[str, str]:
 def load(place: Path, config: str | None, **options: Any) -> Dataset | DatasetDict:
     """Load a data set's folder: split to rows.
 
-    Args:
-        place: The folder.
-        config: Which part of the set.
-        options: Further arguments of `datasets.load_dataset`.
-
     Raises:
         UserError: It names files outside of it, or ones that are not read.
     """
@@ -64,15 +59,22 @@ def load(place: Path, config: str | None, **options: Any) -> Dataset | DatasetDi
         return datasets.load_dataset(str(place), config, **options)
 
 
-def load_saved(place: Path) -> Dataset | DatasetDict:
-    """Load a folder that `DatasetDict.save_to_disk` wrote.
+def is_saved(place: Path) -> bool:
+    """Return whether `save_to_disk` wrote a folder, with splits or without."""
+    return (place / SAVED).is_file() or (place / STATE).is_file()
+
+
+def load_saved(place: Path) -> DatasetDict:
+    """Load a folder that `save_to_disk` wrote; what has no splits is `train`.
 
     Raises:
         UserError: It names files outside of it.
     """
     _files(place)
     with asking_nobody() as datasets:
-        return datasets.load_from_disk(str(place))
+        found = datasets.load_from_disk(str(place))
+        single = isinstance(found, datasets.Dataset)
+        return datasets.DatasetDict(train=found) if single else found
 
 
 class asking_nobody:  # noqa: N801 - used like a function
@@ -91,11 +93,7 @@ class asking_nobody:  # noqa: N801 - used like a function
 
 
 def require_own(builder: DatasetBuilder, hub_id: str) -> None:
-    """Make sure that a set of the hub names no file of this machine, and of no other host.
-
-    Raises:
-        UserError: It does.
-    """
+    """Make sure that a set of the hub names no file of this machine, and of no other host."""
     for name in _used(builder):
         if not name.startswith(f"hf://datasets/{hub_id}@"):
             raise UserError(
@@ -147,7 +145,7 @@ def _require_format(place: Path, builder: DatasetBuilder) -> None:
 def _files(place: Path) -> dict[str, Path]:
     """The files of a folder that names none outside of it."""
     found = inside.files_of(place, key=KEY)
-    if (place / SAVED).is_file():
+    if is_saved(place):
         for file, name in _parts(place):
             if not inside.is_bound(name) or not inside.is_inside(file.parent / name, place):
                 raise _outside(place, name, file)
@@ -210,8 +208,8 @@ def _parts(place: Path) -> Iterator[tuple[Path, str]]:
     """Yield each name in a saved folder with the file that has it: its splits, and their files."""
     index = place / SAVED
     try:
-        splits = [str(name) for name in read_json(index)["splits"]]
-        yield from ((index, name) for name in splits)
+        splits = [str(name) for name in read_json(index)["splits"]] if index.is_file() else ["."]
+        yield from ((index, name) for name in splits if index.is_file())
         for split in splits:  # which were found to lie inside before the generator resumes
             state = place / split / STATE
             yield from ((state, str(part["filename"])) for part in read_json(state)["_data_files"])

@@ -64,14 +64,7 @@ class WithFolds:
     def cut(
         self, table: pa.Table, fields: Fields, seed: int, notes: list[str]
     ) -> dict[str, pa.Table]:
-        """Return the training split without this run's fold, and the fold.
-
-        Args:
-            table: All rows of the training split.
-            fields: What its columns hold.
-            seed: Of the folds.
-            notes: Takes what is not held out.
-        """
+        """Return the training split without this run's fold, and the fold."""
         if self.fold is None or self.folds is None:
             return {}
         file = str(table.column("file")[0])

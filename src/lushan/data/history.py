@@ -1,7 +1,9 @@
-"""Earlier turns of a dialogue beside its last one, as Alpaca files keep them."""
+"""Earlier turns of a dialogue beside its last one, as Alpaca files keep them, or TRL's."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from lushan.data.raw_columns import Columns
@@ -27,6 +29,33 @@ def earlier_turns(columns: Columns, field: str, row: int) -> list[tuple[str, str
             )
         messages += [("user", turn[0]), ("assistant", turn[1])]
     return messages
+
+
+def as_messages(columns: Columns, prompt: str, answer: str | None, name: str) -> Columns:
+    """Return columns with one of messages more, where a prompt is a list of them.
+
+    `{"prompt": [{"role": "user", ...}], "completion": [{"role": "assistant", ...}]}` (TRL) is a
+    dialogue of both lists.
+
+    Args:
+        columns: As they were read.
+        prompt: The column of the prompts.
+        answer: That of the answers; None where rows have none.
+        name: Of the column that is added.
+    """
+    prompts: Sequence[Any] = columns.values.get(prompt, ())
+    if not prompts or not all(isinstance(value, list) for value in prompts):
+        return columns
+    none = [None] * len(prompts)
+    answers = none if answer is None else columns.values.get(answer, none)
+    rows = [[*p, *(a or [])] for p, a in zip(prompts, answers, strict=True) if _is_list(a)]
+    if len(rows) < len(prompts):
+        return columns
+    return dataclasses.replace(columns, values={**columns.values, name: rows})
+
+
+def _is_list(value: object) -> bool:
+    return value is None or isinstance(value, list)
 
 
 def _listed(columns: Columns, field: str, row: int, value: object) -> list[Any]:

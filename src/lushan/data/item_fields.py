@@ -59,11 +59,7 @@ class Items(Texts):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Features(Field):
-    """Numbers of each candidate, by the names of features: kept as JSON text.
-
-    Args:
-        candidates: The column of the candidates.
-    """
+    """Numbers of each candidate, by the names of features: kept as JSON text."""
 
     candidates: str = "candidates"
     what: ClassVar[str] = "numbers by feature"

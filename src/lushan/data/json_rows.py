@@ -2,7 +2,7 @@
 
 An array may stand alone, `[{...}, ...]`, or as `data` in one object, `{"data": [{...}, ...]}`; its
 elements may be spread over lines, or all stand in one. What is held is a piece of the file and the
-element at hand.
+element at hand. A row may itself be a list, as `row_of` reads it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from lushan.common.parsing import parse_json, parse_json_at
 from lushan.data import files, unpacking
+from lushan.data.json_shapes import ROWS_ARE, require_row, row_of
 from lushan.data.raw_columns import Columns
 from lushan.errors import UserError
 
@@ -39,7 +40,7 @@ _NEAR = 16
 _CUT = "An object needs a line of its own; was this one cut?"
 _FIRST_CUT = (
     "Each object needs a line of its own, or all one array. Was the line cut? Of one object over "
-    "many lines the rows are got by jq -c '.KEY[]' IN > OUT."
+    "many lines the rows are got by jq -c '.KEY[]' IN > OUT, or of its values by jq -c '.[]'."
 )
 
 
@@ -97,6 +98,8 @@ def columns_of(
             )
     if not lines:
         raise files.empty(name)
+    if len(lines) == 1 and not is_array and each is None:
+        require_row(found, name)
     for column in found.values():
         column.extend(itertools.repeat(None, len(lines) - len(column)))
     return Columns(found, lines, name, elements=range(1, len(lines) + 1) if is_array else None)
@@ -233,7 +236,8 @@ class _Scanner:
         if self._next():
             raise self._bad(
                 "there is more text after the end of the array",
-                hint="A file is one array, or has an object in each line.",
+                hint="A file is one array, or has an object in each line; of lines that are lists "
+                "of messages jq -c '{messages: .}' IN > OUT makes such.",
             )
 
     def wrapper(self) -> Iterator[Row]:
@@ -274,17 +278,11 @@ class _Scanner:
             line = self.line
             value = self._value(number)
             texts = texts or (number == 1 and isinstance(value, str))
-            if texts and isinstance(value, str):
-                value = {"text": value}
-            if not isinstance(value, dict):
-                raise UserError(
-                    f"element {number} of the array is no object",
-                    file=self.name,
-                    line=line,
-                    value=value,
-                    hint="Each is an object with the fields of a row, or all are texts.",
-                )
-            yield Row(line, value, number)
+            row = {"text": value} if texts and isinstance(value, str) else row_of(value)
+            if row is None:
+                problem = f"element {number} of the array is no object"
+                raise UserError(problem, file=self.name, line=line, value=value, hint=ROWS_ARE)
+            yield Row(line, row, number)
             mark = self._expect(",]", f"a comma or the end of the array after element {number}")
 
     # Characters

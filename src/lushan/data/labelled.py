@@ -13,9 +13,12 @@ from lushan.data.classes import LabelReader, label_text
 from lushan.data.encode import arrow
 from lushan.data.fields import LABEL_FIELDS, LABELLED, Field, Fields, Labels, Number
 from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
+from lushan.data.which import listed, which, without_header
 from lushan.errors import UserError, did_you_mean
 
-TEXTS = ("text", "sentence", "content", "review", "tweet", "document", "headline", "title")
+TEXTS = ("text", "sentence", "content", "review", "tweet", "document", "body", "headline", "title")
+SHORT = ("headline", "title")
+"""Those of `TEXTS` that mostly stand beside a longer text."""
 PAIRS = (
     ("text", "text_pair"),
     ("sentence1", "sentence2"),
@@ -25,6 +28,10 @@ PAIRS = (
 )
 LABELS = ("label", "labels", "class", "category", "target", "sentiment", "score")
 IDS = ("id", "idx", "guid", "uid")
+UNDECIDED = "-"
+"""What SNLI, MultiNLI, OCNLI and others have where annotators did not agree on a label."""
+MOST_CLASSES = 10
+"""Different labels beyond which `-` is one of them, such as an answer."""
 _UNLABELLED = (
     "Add it, or leave such rows out: data.unlabelled=drop; for a test split without labels: "
     "data.test=null."
@@ -37,7 +44,8 @@ class Labelled:
 
     Args:
         text: The column of the texts, or two for pairs; null finds it by its name.
-        label: The column of the labels; null finds it by its name.
+        label: The column of the labels, or several with a 0 or 1 for a label each; null finds it
+            by its name.
         id: The column of the examples' names; null numbers them by their lines.
         label_separator: What stands between several labels in one field: `,`.
         label_names: Names of labels that are written as numbers from 0, or as indicators.
@@ -48,12 +56,17 @@ class Labelled:
     """
 
     text: str | list[str] | None = None
-    label: str | None = None
+    label: str | list[str] | None = None
     id: str | None = "id"
     label_separator: str | None = None
     label_names: list[str] | None = None
     multi_hot: bool | None = None
     unlabelled: Literal["refuse", "drop"] = "refuse"
+
+    @property
+    def label_name(self) -> str | None:
+        """The column of the labels, that is named or stands for several."""
+        return ", ".join(self.label) if isinstance(self.label, list) else self.label
 
     def texts_table(
         self,
@@ -75,9 +88,12 @@ class Labelled:
             UserError: A column is not there, a label or text is missing or no such thing.
         """
         wanted = (LABELLED if fields is None else fields).get("label")
-        labels = columns.usual(self.label, among=LABELS)
-        label = self._label_column(labels, columns.file) if wanted else self._known_label(labels)
+        labels = columns.usual(self.label_name, among=LABELS)
+        label = self._label_column(labels, columns, split) if wanted else self._known_label(labels)
+        is_known = self.text is not None or "text" in remembered(self)
         texts = self._text_columns(columns.usual(self.text), label, columns.file)
+        if not is_known:
+            _require_longest(columns, texts, label)
         table = {"id": self.ids(columns)}
         for target, name in zip(("text", "text_pair"), texts, strict=False):
             table[target] = strings(columns, name)
@@ -108,7 +124,7 @@ class Labelled:
                 problem,
                 key="data.text",
                 file=file,
-                hint=f"Write data.text=NAME; the columns are: {', '.join(names)}.",
+                hint=f"Write data.text=NAME; the columns are: {listed(names)}.",
             )
         remember(self, text=list(texts))
         return texts
@@ -133,31 +149,24 @@ class Labelled:
                 return [by_lower[known]]
         if len(free) == 1:
             return free
-        raise UserError(
-            "which column holds the texts?",
-            key="data.text",
-            file=file,
-            hint=f"Write data.text=NAME; the columns are: {', '.join(names)}.",
-        )
+        raise which("the texts", "data.text", names, file)
 
     def _known_label(self, names: Sequence[str]) -> str | None:
         """The column of the labels, where there is one besides others."""
-        if self.label is not None:
-            return self.label if self.label in names else None
+        if (named := self.label_name) is not None:
+            return named if named in names else None
         by_lower = {name.lower(): name for name in names}
         return next((by_lower[known] for known in LABELS if known in by_lower), None)
 
-    def _label_column(self, names: Sequence[str], file: str | Path) -> str:
-        if self.label is not None:
-            require_column(self.label, names, "data.label", file)
+    def _label_column(self, names: Sequence[str], columns: Columns, split: str) -> str:
+        if self.label_name is not None and split != "test":
+            require_column(self.label_name, names, "data.label", columns.file)
         if (found := self._known_label(names)) is not None:
             return found
-        raise UserError(
-            "which column holds the labels?",
-            key="data.label",
-            file=file,
-            hint=f"Write data.label=NAME; the columns are: {', '.join(names)}.",
-        )
+        more = ""
+        if split == "test":
+            more = " A test split without labels: data.test=null; `lushan predict` labels such."
+        raise which("the labels", "data.label", names, columns.file, more=more)
 
     def ids(self, columns: Columns) -> pa.Array:
         """The examples' names: their column, or file and line."""
@@ -189,23 +198,18 @@ class Labelled:
     ) -> Columns:
         """Return the rows that have a label, where a task reads one.
 
-        Args:
-            columns: As they were read.
-            fields: What is looked for.
-            split: Their name in notes.
-            notes: Takes how many rows were left out.
-
         Raises:
             UserError: There are others, and `unlabelled` does not drop them; or there are no rows
                 with a label.
         """
         field = fields.get("label")
-        name = self._known_label(columns.usual(self.label, among=LABELS))
+        name = self._known_label(columns.usual(self.label_name, among=LABELS))
         if not isinstance(field, LABEL_FIELDS) or name is None:
             return columns
         values = columns.values[name]
         blank = (lambda value: value is None) if isinstance(field, Labels) else _is_blank
-        gaps = [row for row, value in enumerate(values) if blank(value)]
+        undecided = self._means_none(values)
+        gaps = [row for row, v in enumerate(values) if blank(v) or (undecided and v == UNDECIDED)]
         if not gaps:
             return columns
         if self.unlabelled == "refuse" or len(gaps) == len(values):
@@ -213,10 +217,20 @@ class Labelled:
             problem = (
                 "labels are missing" if isinstance(field, Labels) else f"{field.what} is missing"
             )
-            raise columns.fail(f"the {problem}{others}", gaps[0], hint=_UNLABELLED)
+            hint, found = _UNLABELLED, values[gaps[0]]
+            if found == UNDECIDED:
+                problem = f"{problem}: {UNDECIDED!r} says that annotators did not agree"
+                hint = f"{hint} Where it is a label: 'data.label_names=[\"{UNDECIDED}\",...]'."
+            raise columns.fail(f"the {problem}{others}", gaps[0], hint=hint)
         notes.append(f"{split}: {len(gaps):,} of {len(values):,} rows dropped: they have no label")
         left_out = set(gaps)
         return columns.take([row for row in range(len(values)) if row not in left_out])
+
+    def _means_none(self, values: Sequence[Any]) -> bool:
+        """Return whether `-` stands for no label, as in SNLI, and is not the opposite of `+`."""
+        if UNDECIDED not in values or "+" in values or UNDECIDED in (self.label_names or ()):
+            return False
+        return len({str(value) for value in values}) <= MOST_CLASSES
 
     def _labels(
         self, columns: Columns, name: str, field: Field, split: str, notes: list[str]
@@ -260,6 +274,25 @@ class Labelled:
         known[str(columns.file)] = width
 
 
+def _require_longest(columns: Columns, texts: Sequence[str], label: str | None) -> None:
+    """Refuse to take titles for the texts where another column holds longer ones."""
+    if texts[0].lower() not in SHORT or len(texts) > 1:
+        return
+    others = [name for name in columns.values if name not in (*texts, label)]
+    longer = max(others, key=lambda name: _characters(columns, name), default=None)
+    if longer is not None and _characters(columns, longer) > _characters(columns, texts[0]):
+        raise UserError(
+            f"which column holds the texts? {longer} has longer ones than {texts[0]}",
+            key="data.text",
+            file=columns.file,
+            hint=f"Write data.text={longer}, or data.text=[{texts[0]},{longer}] to read both.",
+        )
+
+
+def _characters(columns: Columns, name: str) -> int:
+    return sum(len(value) for value in columns.values[name] if isinstance(value, str))
+
+
 def _is_blank(value: object) -> bool:
     return not label_text(value)
 
@@ -285,7 +318,8 @@ def require_column(name: str, names: Collection[str], key: str, file: str | Path
     if name not in names:
         near = did_you_mean(name, names)
         plus = "+" if key.startswith("data.fields.") else ""  # no preset has this key
-        hint = f"Write {plus}{key}=NAME; the columns are: {', '.join(names)}."
+        known = f"the columns are: {listed(names)}.{without_header(names)}"
+        hint = f"Write {plus}{key}=NAME; {known}"
         raise UserError(
             f"there is no column {name!r}",
             key=key,

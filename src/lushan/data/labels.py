@@ -72,11 +72,7 @@ def labels_of(corpus: Splits) -> list[str]:
 
 
 def require_known(split: str, table: pa.Table, fields: Fields, labels: Sequence[str]) -> None:
-    """Make sure that a split has no class but these.
-
-    Raises:
-        UserError: It has one; names its file and line.
-    """
+    """Make sure that a split has no class but these."""
     strange = distinct_classes(table, fields) - set(labels)
     if strange:
         raise _unknown(split, table, fields, strange, labels)

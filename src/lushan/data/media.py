@@ -269,13 +269,7 @@ def _is_hidden(name: str) -> bool:
 
 
 class _Bounded:
-    """A tar archive's bytes, unpacked, up to a number: also what it says of its members counts.
-
-    Args:
-        stream: The bytes.
-        most: How many are read.
-        place: The archive's file, for the error.
-    """
+    """A tar archive's bytes, unpacked, up to a number: also what it says of its members counts."""
 
     def __init__(self, stream: IO[bytes], most: int, place: Path) -> None:
         self._stream, self._most, self._place = stream, most, place

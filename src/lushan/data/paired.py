@@ -12,6 +12,7 @@ from lushan.data import files
 from lushan.data.encode import arrow
 from lushan.data.labelled import Labelled, most, remember, remembered, require_column
 from lushan.data.raw_columns import Columns, halves, with_places
+from lushan.data.which import which
 from lushan.errors import UserError, did_you_mean
 from lushan.text.words import join_words
 
@@ -109,12 +110,7 @@ def _column(columns: Columns, option: str, known: Sequence[str], chosen: str | N
     for name in known:
         if name in by_lower:
             return by_lower[name]
-    raise UserError(
-        f"which column holds the {option}s?",
-        key=f"data.{option}",
-        file=columns.file,
-        hint=f"Write data.{option}=NAME; the columns are: {', '.join(names)}.",
-    )
+    raise which(f"the {option}s", f"data.{option}", names, columns.file)
 
 
 def _flattened(columns: Columns, wanted: Sequence[str | None]) -> Columns:

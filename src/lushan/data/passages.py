@@ -23,7 +23,7 @@ class Negatives(Field):
 
     target: bool = True
     optional: bool = True
-    names: Sequence[str] = ("negatives", "negative", "hard_negatives")
+    names: Sequence[str] = ("negatives", "negative", "hard_negatives", "neg")
     what: ClassVar[str] = "list of texts"
 
     def texts(self, value: Sequence[str] | None) -> Sequence[str]:
@@ -115,6 +115,60 @@ class Relevance(StoredNumber, Field):
         return found
 
 
+RATINGS = ("label", "relevance", "score", "gold_label", "is_duplicate", "similarity", "rating")
+"""Columns by which a file says how right a passage is."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Passage(Text):
+    """A passage; in a file a text, or a list of one."""
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        """Return the passages.
+
+        Raises:
+            UserError: A row has several, or none.
+        """
+        values = list(columns.values[name])
+        for row, value in enumerate(values):
+            if isinstance(value, list) and value and isinstance(value[0], str):
+                if len(value) > 1:
+                    raise columns.fail(
+                        f"{name} has {len(value)} texts, and a row has one right passage",
+                        row,
+                        hint=f"A row for each: jq -c '.{name}[] as $one | . + {{{name}: $one}}' "
+                        "IN > OUT.",
+                    )
+                values[row] = value[0]
+        return super().read(dataclasses.replace(columns, values={name: values}), name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Right(Passage):
+    """A passage that is right for its query, in a file that says of none that it is wrong."""
+
+    target: bool = True
+
+    def read(self, columns: Columns, name: str) -> pa.Array:
+        """Return the passages.
+
+        Raises:
+            UserError: Another column says how right each is, which would be ignored.
+        """
+        for other in (o for o in columns.values if o.lower() in RATINGS and o != name):
+            ratings = [str(value) for value in columns.values[other]]
+            row = next((r for r, value in enumerate(ratings) if value != ratings[0]), None)
+            if row is not None:
+                raise columns.fail(
+                    f"each pair is learned as a right one, and {other} says how right it is: "
+                    f"{ratings[0]!r} in {columns.place(0)}, here {ratings[row]!r}",
+                    row,
+                    hint="Leave only right pairs in the file; task=reranker task.loss=pointwise "
+                    "learns from a number from 0 to 1. If it says something else, rename it.",
+                )
+        return super().read(columns, name)
+
+
 def _values(columns: Columns, name: str) -> Iterator[tuple[int, Any]]:
     return enumerate(columns.values[name])
 
@@ -125,7 +179,7 @@ def _is_finite(value: object) -> bool:
 
 SEARCHED: Fields = {
     "query": Text(names=("question", "anchor", "source", "sentence1")),
-    "positive": Text(target=True, names=("passage", "context", "answer", "target", "sentence2")),
+    "positive": Right(names=("passage", "context", "answer", "target", "sentence2", "pos")),
     "negatives": Negatives(),
     "scores": Scores(),
     "vectors": Vectors(),
@@ -133,7 +187,7 @@ SEARCHED: Fields = {
 """Queries, the passage that each is to find, and others that it is not."""
 RANKED: Fields = {
     "query": SEARCHED["query"],
-    "passage": Text(names=("positive", "context", "document", "answer", "sentence2")),
+    "passage": Passage(names=("positive", "context", "document", "answer", "sentence2", "pos")),
     "negatives": Negatives(),
     "relevance": Relevance(),
 }
@@ -192,9 +246,6 @@ def require_taught(table: pa.Table, column: str, *, key: str) -> None:
         table: A split.
         column: `scores`, a number a passage, or `vectors`, one more for the query.
         key: The config key that asks for it.
-
-    Raises:
-        UserError: There is none, or not one a passage.
     """
     asked = column == "vectors"
     if column not in table.column_names:

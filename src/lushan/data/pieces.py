@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from lushan.data import files, json_rows
-from lushan.data.formats.table import PARQUET, Table, style_of
+from lushan.data import files, json_rows, unpacking
+from lushan.data.formats.table import PARQUET, Table, fields_read
 from lushan.data.source import Format
-from lushan.data.unpacking import GZIP
 from lushan.errors import UserError
 from lushan.run.hashes import unreadable
 
@@ -78,13 +77,12 @@ def pieces_of(path: Path, format: Format, table: Table | None, examples: int) ->
             yield from _of_groups(path, examples)
             return
         with path.open("rb") as file:
-            if file.read(len(GZIP)) == GZIP:
+            if unpacking.is_packed(path):
                 raise UserError(
                     "a packed file cannot be read from its middle",
                     file=path,
-                    hint="Unpack it first: gunzip -k FILE.",
+                    hint="Unpack it first: gunzip -k FILE, or what else packed it.",
                 )
-            file.seek(0)
             if format == "table":
                 yield from _of_rows(file, path, table or Table(), examples)
             elif format == "jsonl" and json_rows.is_array(path):
@@ -118,7 +116,7 @@ def _of_lines(file: IO[bytes], examples: int, *, by_blanks: bool) -> Iterator[Pi
 def _of_rows(file: IO[bytes], path: Path, table: Table, examples: int) -> Iterator[Piece]:
     """Yield pieces of so many rows, found by the reader that reads them afterwards."""
     counted = _Counted(file)
-    reader = csv.reader(counted, **style_of(table.separator or ",", table.quote))
+    reader = fields_read(counted, table.separator or ",", table.quote)
     first = next(reader, None)
     if first is None:
         return

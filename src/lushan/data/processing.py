@@ -174,9 +174,6 @@ def require_same_ids(
 
     Returns:
         A note where a few ids differ, as of unused ones that were given a meaning.
-
-    Raises:
-        UserError: More do.
     """
     tokenizer = tokenizer_of(processor)
     try:

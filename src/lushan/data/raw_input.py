@@ -169,7 +169,19 @@ class Input:
         reader = self.source if isinstance(self.source, Conll) else Conll()
         column = self._token_column(reader, reader.width(content, self.name))
         plain = dataclasses.replace(reader, token_column=column, tag_column=column)
-        sentences = plain.table(content, self.name, tagged=False, notes=self.notes)
+        try:
+            sentences = plain.table(content, self.name, tagged=False, notes=self.notes)
+        except UserError as error:
+            if error.key is not None:
+                raise
+            raise UserError(
+                error.problem,
+                value=error.value,
+                file=error.file,
+                line=error.line,
+                hint="It is read as the run's data is, a word a line. A text in each line is read "
+                "by --format txt; other columns by data.separator and data.token_column.",
+            ) from error
         values = {n: sentences.column(n).to_pylist() for n in ("tokens", "line")}
         return Columns({"tokens": values["tokens"]}, values["line"], self.name)
 

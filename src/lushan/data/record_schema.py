@@ -38,9 +38,6 @@ class Entry:
 def of_fields(fields: Fields) -> dict[str, Entry]:
     """Return the entries that follow from what a task reads: its inputs, `gold` and `predicted`.
 
-    Args:
-        fields: The task's, with one target or none.
-
     Raises:
         ValueError: There are several targets, and the task has to state what it predicts.
     """

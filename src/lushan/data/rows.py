@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from lushan.common.wording import plural
 from lushan.data import files
 from lushan.data import spans as char_spans
+from lushan.data.field_roles import has, inputs
 from lushan.data.fields import LABEL_FIELDS, LABELLED, PAIRS, WORDS, Field, Fields, Words
 from lushan.data.groups import WithGroup
+from lushan.data.indicator_columns import with_one_column
 from lushan.data.labelled import LABELS, most, remember, remembered, require_column
 from lushan.data.media import WithMedia
 from lushan.data.paired import Paired
 from lushan.data.raw_columns import Columns, strings, with_places, word_lists
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
 from lushan.data.tagged import Tagged
+from lushan.data.which import listed, which
+from lushan.data.written_lists import as_list
 from lushan.errors import UserError
 from lushan.text.words import split_words
 
 TOKENS = ("tokens", "words")
 TAGS = ("tags", "ner_tags", "ner", "labels", "bio_tags", "tag")
 SPANS = ("entities", "spans", "annotations", *LABELS)
+_BLANKS = re.compile(r"[ \t\n\x02]+")
+_BLANKS_OR_COMMAS = re.compile(r"[ \t\n\x02,]+")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -51,8 +60,8 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
     ) -> pa.Table:
         """Return a corpus's table of any rows.
 
-        Words with tags, pairs of texts and labelled texts are found in many forms; any other field
-        is read from a field of its name.
+        Words with their tags, a text with its references, and one or two texts with a label are
+        found together, in many forms; any other field is read from a field of its name.
 
         Args:
             columns: As they were read.
@@ -64,17 +73,24 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
             UserError: A field is not there, or a row does not hold what it should.
         """
         wanted = self._usual_fields(columns) if fields is None else fields
+        if isinstance(self.label, list) and "label" in wanted and self.label_name is not None:
+            columns = with_one_column(columns, self.label, self.label_name)
         columns = self.labelled_rows(columns, wanted, split, notes)
         return self.with_group(self._table_of(columns, split, notes, wanted), columns)
 
     def _table_of(self, columns: Columns, split: str, notes: list[str], wanted: Fields) -> pa.Table:
-        if any(isinstance(field, Words) for field in wanted.values()):
-            return self._words_table(columns, split, notes)
-        if wanted.keys() == PAIRS.keys():
-            return self.pairs_table(columns, longest=self.longest_line)
-        if wanted.keys() <= LABELLED.keys():
-            return self.texts_table(columns, split, notes, wanted)
-        return self.fields_table(columns, wanted, split, notes)
+        if has(wanted, Words):
+            together, table = WORDS, self._words_table(columns, split, notes)
+        elif wanted.keys() >= PAIRS.keys():
+            together, table = PAIRS, self.pairs_table(columns, longest=self.longest_line)
+        elif inputs(wanted).keys() <= inputs(LABELLED).keys():
+            together, table = LABELLED, self.texts_table(columns, split, notes, wanted)
+        else:
+            return self.fields_table(columns, wanted, split, notes)
+        others = {name: field for name, field in wanted.items() if name not in together}
+        for name, values in self._read(columns, others, split, notes).items():
+            table = table.append_column(name, values)
+        return table
 
     def _usual_fields(self, columns: Columns) -> Fields:
         """Return what rows hold that are read for no task."""
@@ -89,18 +105,18 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
     ) -> pa.Table:
         """Return rows with a column for each field, read from fields of a file by their names.
 
-        Args:
-            columns: As they were read.
-            fields: What is looked for.
-            split: Their name in notes.
-            notes: Takes what the reader of the numbers must know.
-
         Raises:
             UserError: A field is not there, or a value is of another form.
         """
+        values = self._read(columns, fields, split, notes)
+        return with_places({"id": self.ids(columns), **values}, columns)
+
+    def _read(
+        self, columns: Columns, fields: Fields, split: str, notes: list[str]
+    ) -> dict[str, pa.Array]:
         _require_columns(fields, columns)
         columns = dataclasses.replace(columns, media=self.media_of(split))
-        table: dict[str, pa.Array] = {"id": self.ids(columns)}
+        table: dict[str, pa.Array] = {}
         for name, field in fields.items():
             column = self.column_of(name, field, columns)
             if column is not None:
@@ -109,11 +125,11 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
                     table[name] = self._labels(columns, column, field, split, notes)
                 else:
                     table[name] = field.read(columns, column)
-        return with_places(table, columns)
+        return table
 
     def column_of(self, name: str, field: Field, columns: Columns) -> str | None:
         """Return the column that holds a field; None where it is optional and not there."""
-        own = getattr(self, name, None)
+        own = self.label_name if name == "label" else getattr(self, name, None)
         chosen = (self.fields or {}).get(name) or (own if isinstance(own, str) else None)
         if chosen is not None:
             key = f"data.{name}" if chosen == own else f"data.fields.{name}"
@@ -124,13 +140,8 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         known = (before, name, *field.names) if before else (name, *field.names)
         found = next((by_lower[n.lower()] for n in known if n.lower() in by_lower), None)
         if found is None and not field.optional:
-            raise UserError(
-                f"which field holds the {name} ({field.what})?",
-                key=f"data.fields.{name}",
-                file=columns.file,
-                hint=f"Write +data.fields.{name}=NAME; the fields are: "
-                f"{', '.join(columns.values)}.",
-            )
+            what, key = f"the {name} ({field.what})", f"+data.fields.{name}"
+            raise which(what, key, columns.values, columns.file, kind="field")
         return found
 
     def _words_table(self, columns: Columns, split: str, notes: list[str]) -> pa.Table:
@@ -147,14 +158,17 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
             file=columns.file,
             hint="Write data.tokens=NAME data.tags=NAME, or for texts with entities "
             "data.text=NAME data.spans=NAME; a word and its tag a line are read by data=conll; "
-            f"the fields are: {', '.join(columns.values)}.",
+            f"the fields are: {listed(columns.values)}.",
         )
 
     def _tokens_field(self, columns: Columns) -> str | None:
         if self.tokens is not None:
             require_column(self.tokens, list(columns.values), "data.tokens", columns.file)
             return self.tokens
-        return next((n for n in TOKENS if most(columns.values.get(n, ()), _holds_words)), None)
+        usual = columns.usual()
+        written = [n for n in TOKENS if n in usual and any(tags in usual for tags in TAGS)]
+        found = (n for n in TOKENS if most(columns.values.get(n, ()), _holds_words) or n in written)
+        return next(found, None)
 
     def _spans_field(self, columns: Columns) -> str | None:
         if self.spans is not None:
@@ -172,6 +186,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         tags_field = self._tags_field(columns)
         tokens, tags = columns.values[field], columns.values[tags_field]
         named: list[list[str]] = []
+        tokens, tags = words_of(tokens), words_of(tags, _BLANKS_OR_COMMAS)
         for row, (words, marks) in enumerate(zip(tokens, tags, strict=True)):
             _require_words(columns, row, field, words)
             if not _is_list(marks):
@@ -180,7 +195,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
                 raise columns.fail(
                     f"{len(words)} in {field} and {len(marks)} in {tags_field}",
                     row,
-                    hint="Each word has one tag.",
+                    hint="Each word has one tag; a text is split into words at its blanks.",
                 )
             named.append([self._tag(columns, row, mark) for mark in marks])
         return with_places(
@@ -200,12 +215,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         for name in TAGS:
             if name in usual:
                 return name
-        raise UserError(
-            "which field holds the tags?",
-            key="data.tags",
-            file=columns.file,
-            hint=f"Write data.tags=NAME; the fields are: {', '.join(columns.values)}.",
-        )
+        raise which("the tags", "data.tags", columns.values, columns.file, kind="field")
 
     def _tag(self, columns: Columns, row: int, value: object) -> str:
         if isinstance(value, str) and value:
@@ -230,7 +240,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         name = self._text_columns(columns.usual(self.text), field, columns.file)[0]
         strings(columns, name)  # refuses what is no text
         tokens, tags = [], []
-        widened = lost = 0
+        widened = lost = total = 0
         for row, (text, value) in enumerate(
             zip(columns.values[name], columns.values[field], strict=True)
         ):
@@ -242,11 +252,15 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
                 )
             except BadSpan as error:
                 raise columns.fail(error.problem, row, hint=error.hint) from None
-            widened, lost = widened + wider, lost + loser
+            widened, lost, total = widened + wider, lost + loser, total + len(found)
             tokens.append(words)
             tags.append(marks)
         if widened:
-            notes.append(f"{split}: {widened} entities ended inside a word and were widened to it")
+            what = plural(widened, "entity", "entities")
+            more = "; data.span_end=inclusive if ends are the last character" * (
+                2 * widened > total
+            )
+            notes.append(f"{split}: {what} of {total:,} ended inside a word, widened to it{more}")
         if lost:
             notes.append(f"{split}: {lost} entities lost words to the one before them")
         return with_places(
@@ -268,7 +282,7 @@ def _require_columns(fields: Fields, columns: Columns) -> None:
                 key="data",
                 file=columns.file,
                 hint=f"They are given by {field.sources.rstrip('.')}; the fields are: "
-                f"{', '.join(columns.values)}.",
+                f"{listed(columns.values)}.",
             )
 
 
@@ -278,6 +292,18 @@ def _require_words(columns: Columns, row: int, field: str, words: Any) -> None:
     for place, word in enumerate(words):
         if not isinstance(word, str):
             raise columns.fail(f"word {place + 1} of {field} is no text", row, value=word)
+
+
+def words_of(values: Sequence[Any], marks: re.Pattern[str] = _BLANKS) -> list[Any]:
+    """Return lists of words, where all of them are texts: in brackets, or with blanks between."""
+    if not all(isinstance(value, str) for value in values):
+        return list(values)
+    return [_parts(value, marks) for value in values]
+
+
+def _parts(text: str, marks: re.Pattern[str]) -> list[Any]:
+    found = as_list(text)
+    return [part for part in marks.split(text) if part] if found is None else found
 
 
 def _is_list(value: object) -> bool:

@@ -89,6 +89,8 @@ class Speakers:
             UserError: They are none; names file and line.
         """
         turns = _rows_of(columns, row, field, value)
+        if isinstance(turns, list) and turns and all(map(self._is_exchange, turns)):
+            turns = [{"role": name, "content": turn[name]} for turn in turns for name in turn]
         if not isinstance(turns, list | tuple):
             raise columns.fail(f"{field} must be a list of messages", row, value=value)
         if all(isinstance(turn, str) for turn in turns):
@@ -109,6 +111,15 @@ class Speakers:
             messages.append(message)
         self._require_one_meaning(columns, row, speakers, messages)
         return messages
+
+    def _is_exchange(self, turn: object) -> bool:
+        """Return whether an element holds what several say: `{"human": ..., "assistant": ...}`."""
+        known = {**ROLES, **(self.roles or {})}
+        return (
+            isinstance(turn, Mapping)
+            and len(turn) > 1
+            and all(str(name).lower() in known and isinstance(turn[name], str) for name in turn)
+        )
 
     def text(self, columns: Columns, row: int, what: str, value: object) -> str:
         """A value that must be a text, and not too long a one."""

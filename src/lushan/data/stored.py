@@ -64,36 +64,25 @@ class Stored(Generic[V]):
         Raises:
             ValueError: Says what is wrong.
         """
-        del value, record
 
     def is_right(self, gold: V, predicted: V) -> bool | None:
         """Return whether a prediction equals the gold value; None where that is undefined."""
-        del gold, predicted
         return None
 
     def distance(self, gold: V, predicted: V) -> float | None:
         """Return how far a prediction is from the gold value; None where that is undefined."""
-        del gold, predicted
         return None
 
     def tally(self, gold: V, predicted: V) -> Tally | None:
         """Return the classes of an example; None where there are none."""
-        del gold, predicted
         return None
 
     def marks(self, gold: V, predicted: V, record: Record) -> Marks | None:
         """Return what is right and wrong about the drawn pieces; None where there are none."""
-        del gold, predicted, record
         return None
 
     def draw(self, value: V, record: Record) -> Part:
-        """Return a value as a part of a page; see `lushan.data.drawing`.
-
-        Args:
-            value: A stored value.
-            record: The whole record, of which other entries may be needed.
-        """
-        del record
+        """Return a value as a part of a page; see `lushan.data.drawing`."""
         return drawing.value(value)
 
     def describe(self, value: V, record: Record) -> str | float | list[str]:

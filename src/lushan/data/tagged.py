@@ -12,11 +12,11 @@ import pyarrow as pa
 from lushan.common.wording import plural
 from lushan.data.encode import arrow
 from lushan.errors import UserError
-from lushan.text import tag_detection
+from lushan.text import tag_detection, tag_spellings
 from lushan.text import tags as tagging
 
 TAG, TAGS = "tag is ill-formed", "tags are ill-formed"
-Scheme = Literal["auto", "iob1", "iob2", "bio", "iobes", "bioes", "bilou", "bmes"]
+Scheme = Literal["auto", "iob1", "iob2", "bio", "iobes", "bioes", "bilou", "bmes", "io"]
 TOKEN_LINES = "token_lines"
 """The column with the line of each token, where a sentence does not stand in lines that follow one
 another; gone once tags are read."""
@@ -28,7 +28,7 @@ class Tagged:
 
     Args:
         scheme: The tag scheme of the files; `auto` takes the one that fewest tags of the training
-            split contradict.
+            split contradict. `io` is types without letters, of which a run is an entity.
         repair: Whether ill-formed tags are read as conlleval reads them, and counted: true reads
             all, false none; null reads them up to 1 % of a split's entities (two where these are
             fewer than 100, and the scheme clearly fits best), beyond which the scheme is probably
@@ -42,6 +42,7 @@ class Tagged:
     def to_iob2(self, tables: dict[str, pa.Table], notes: list[str]) -> str:
         """Bring the tags of all splits into IOB2, in place; return the scheme they were in."""
         columns = {s: t.column("tags").to_pylist() for s, t in tables.items()}
+        columns, respelt = self._respelt(columns, notes)
         scheme = self._scheme(columns, tables)
         for split, sentences in columns.items():
             table = tables[split]
@@ -51,13 +52,32 @@ class Tagged:
             if read.first is not None:
                 self._require_few(read, table, sentences, scheme, columns)
                 notes.append(f"{split}: {self._note(read, read.first, table, scheme)}")
-            if scheme != "iob2" or read.ill_formed:
+            if scheme != "iob2" or read.ill_formed or respelt:
                 place = table.column_names.index("tags")
                 table = table.set_column(place, "tags", arrow.text_lists(read.tags))
             if TOKEN_LINES in table.column_names:
                 table = table.drop_columns([TOKEN_LINES])
             tables[split] = table
         return scheme
+
+    def _respelt(
+        self, columns: dict[str, list[list[str]]], notes: list[str]
+    ) -> tuple[dict[str, list[list[str]]], bool]:
+        """The tags in the usual spelling, and whether they were in another."""
+        first = next(iter(columns.values()))  # of train, where there is one
+        known = tag_spellings.spelling_of(set(itertools.chain(*first)))
+        spelling = "io" if self.scheme == "io" else known
+        if spelling is None:
+            return columns, False
+        tag = next((tag for tag in itertools.chain(*first) if tag not in ("O", "*")), "O")
+        found = {
+            split: [tag_spellings.respelt(tags, spelling) for tags in sentences]
+            for split, sentences in columns.items()
+        }
+        notes.append(
+            f"the tags are spelt otherwise ({spelling}: such as {tag!r}), and read as usual"
+        )
+        return found, True
 
     def asks_train_for_scheme(self) -> bool:
         """Return whether the training split decides how the tags of another are read."""
@@ -66,6 +86,8 @@ class Tagged:
     def _scheme(
         self, columns: Mapping[str, list[list[str]]], tables: Mapping[str, pa.Table]
     ) -> str:
+        if self.scheme == "io":
+            return "iob1"  # of nothing but I
         if self.scheme != "auto":
             return tagging.scheme_name(self.scheme)
         split = next(iter(columns))  # train, where there is one

@@ -18,8 +18,8 @@ import pyarrow as pa
 from lushan.data import corpora
 from lushan.data.dialogues import Dialogues
 from lushan.data.encode import arrow
-from lushan.data.field_roles import inputs, required
-from lushan.data.fields import DOCUMENTS, LABELLED, PAIRS, Field, Fields, Image, Messages, Words
+from lushan.data.field_roles import has, inputs, required
+from lushan.data.fields import DOCUMENTS, LABELLED, PAIRS, Fields, Image, Messages, Words
 from lushan.data.formats.chat import Chat
 from lushan.data.formats.conll import Conll
 from lushan.data.formats.folder import ARCHIVES, ENDINGS, Folder
@@ -40,7 +40,7 @@ from lushan.data.media import Beside, Media, WithMedia, beside
 from lushan.data.media_fields import file_in, first_media
 from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
 from lushan.data.raw_input import STDIN, Input, format_of, standard_input
-from lushan.data.rows import TOKENS, Rows
+from lushan.data.rows import TOKENS, Rows, words_of
 from lushan.data.source import Format, Source
 from lushan.errors import UserError
 from lushan.text.words import Offsets, join_words, locate_words, split_words
@@ -81,11 +81,6 @@ def format_for(
     return format_of(name, own, endings, data)
 
 
-def has(fields: Fields, kind: type[Field]) -> bool:
-    """Return whether a field of a kind is among some."""
-    return any(isinstance(field, kind) for field in fields.values())
-
-
 def read_unlabelled(
     path: str | Path,
     fields: Fields,
@@ -119,11 +114,7 @@ def read_unlabelled(
 
 @dataclasses.dataclass
 class Reading(Input):
-    """One input being read.
-
-    Attributes:
-        fields: What the task reads.
-    """
+    """One input being read."""
 
     fields: Fields = dataclasses.field(default_factory=lambda: DOCUMENTS)
 
@@ -133,7 +124,7 @@ class Reading(Input):
 
     @property
     def _has_pairs(self) -> bool:
-        return self.fields.keys() == PAIRS.keys()
+        return self.fields.keys() >= PAIRS.keys()
 
     def read(self) -> pa.Table:
         """Return rows as the task reads them; see `read_unlabelled`."""
@@ -244,7 +235,9 @@ class Reading(Input):
         there = list(columns.values)
         lacking = next((n for n in names if n not in there and n.split(".")[0] not in there), None)
         if lacking is not None:
-            others = [n for n in there if n.lower() not in (*IDS, *LABELS, self.wanted("label"))]
+            label = self.wanted("label")
+            known = (*IDS, *LABELS, *(label if isinstance(label, list) else [label]))
+            others = [n for n in there if n.lower() not in known and n not in known]
             strict = self.is_own or option in self.stated
             if strict or len(names) > 1 or len(others) != 1:
                 require_column(lacking, there, f"data.{option}", columns.file)
@@ -313,7 +306,8 @@ class Reading(Input):
         texts: list[Any] = []
         offsets: list[Offsets] = []
         given = columns.values.get(self.wanted("text") or "text")
-        for row, words in enumerate(columns.values[field]):
+        several = words_of(columns.values[field])
+        for row, words in enumerate(several):
             if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
                 raise columns.fail(f"{field} must be a list of words", row, value=words)
             own = given[row] if given is not None else None
@@ -324,7 +318,7 @@ class Reading(Input):
             else:
                 texts.append(own)
             offsets.append(places)
-        tokens = word_lists(columns, columns.values[field])
+        tokens = word_lists(columns, several)
         table: dict[str, pa.Array] = {
             "id": self._ids(columns),
             "text": strings(Columns({"text": texts}, columns.lines, columns.file), "text"),

@@ -1,14 +1,19 @@
-"""Files as bytes, unpacked where they are gzip, and bounded where all of them is held in memory."""
+"""Files as bytes, unpacked where they are packed, and bounded where all is held in memory.
+
+What a file is packed with its first bytes say, whatever it is called: gzip, bzip2, xz, Zstandard.
+"""
 
 from __future__ import annotations
 
+import bz2
 import collections
 import gzip
 import io
+import lzma
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NamedTuple
 
 from lushan.errors import UserError
 from lushan.run.hashes import unreadable
@@ -28,8 +33,69 @@ _TRAILER = 4
 """Bytes at the end of gzip that say how many it unpacks to."""
 
 
+class Packing(NamedTuple):
+    """A way in which files are packed.
+
+    Attributes:
+        name: Its name.
+        marks: First bytes of a file, some of which each has.
+        command: Unpacks a file in a terminal.
+    """
+
+    name: str
+    marks: tuple[bytes, ...]
+    command: str
+
+
+PACKINGS = (
+    Packing("gzip", (GZIP,), "gzip -dc"),
+    Packing("bzip2", tuple(b"BZh%d" % level for level in range(1, 10)), "bzip2 -dc"),
+    Packing("xz", (b"\xfd7zXZ\x00",), "xz -dc"),
+    Packing("Zstandard", (b"\x28\xb5\x2f\xfd",), "zstd -dc"),
+)
+SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
+"""Endings of packed files, which stand behind that of what is packed."""
+_HEAD = 16
+"""First bytes of a file that are inspected."""
+_TABLE = "python -c \"import pandas; pandas.read_excel('IN').to_csv('OUT', index=False)\""
+_FOREIGN: tuple[tuple[bytes, str, str], ...] = (
+    (b"PK\x03\x04", "a zip archive or a sheet (.xlsx)", f"unzip -p IN > OUT, or {_TABLE}."),
+    (b"\xd0\xcf\x11\xe0", "a sheet (.xls)", f"{_TABLE}."),
+    (b"7z\xbc\xaf", "a 7z archive", "7z x IN."),
+    (b"Rar!\x1a\x07", "a rar archive", "unrar x IN."),
+    (
+        b"SQLite format 3\0",
+        "a database of SQLite",
+        "sqlite3 -header -csv IN 'select * from NAME' > OUT.",
+    ),
+    (
+        b"ARROW1\0\0",
+        "an Arrow file",
+        "data=hub data.path=FOLDER reads what `save_to_disk` has written.",
+    ),
+    (
+        b"\x80\x04",
+        "a pickle, which may run code",
+        "Write JSON lines, CSV or Parquet where it is from.",
+    ),
+    (b"\x89HDF", "an HDF5 file", "Write JSON lines, CSV or Parquet where it is from."),
+)
+"""First bytes of files that are not read, what these are, and what to do."""
+
+
+def packing_of(head: bytes) -> Packing | None:
+    """Return how a file with these first bytes is packed; None where it is not."""
+    return next((known for known in PACKINGS if head.startswith(known.marks)), None)
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether a file is packed."""
+    with path.open("rb") as file:
+        return packing_of(file.read(_HEAD)) is not None
+
+
 def unpacked(path: Path) -> Iterator[bytes]:
-    """A file's content in blocks, unpacked where it is gzip.
+    """A file's content in blocks, unpacked where it is packed.
 
     Raises:
         UserError: It cannot be read or unpacked.
@@ -43,21 +109,45 @@ def unpacked(path: Path) -> Iterator[bytes]:
 
 def _blocks(file: IO[bytes], name: str | Path) -> Iterator[bytes]:
     file.seek(0)
-    packed = file.read(len(GZIP)) == GZIP
+    head = file.read(_HEAD)
     file.seek(0)
-    source: IO[bytes] = gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[assignment]
+    _require_known(head, name)
+    packing = packing_of(head)
+    if packing is None:
+        while data := file.read(BLOCK):
+            yield data
+        return
     try:
+        source = _opened(packing, file)
         while data := source.read(BLOCK):
             yield data
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _damaged(name, error) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, ValueError, OSError) as error:
+        raise _damaged(packing, name, error) from error
+
+
+def _opened(packing: Packing, file: IO[bytes]) -> Any:
+    """A file that is unpacked as it is read."""
+    if packing.name == "Zstandard":
+        import pyarrow as pa
+
+        return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
+    kinds: dict[str, Any] = {"gzip": gzip.GzipFile, "bzip2": bz2.BZ2File, "xz": lzma.LZMAFile}
+    # GzipFile's first argument is a name.
+    return kinds[packing.name](**{"fileobj" if packing.name == "gzip" else "filename": file})
+
+
+def _require_known(head: bytes, name: str | Path) -> None:
+    """Refuse what is known to be no text, and what is taken for text by its ending alone."""
+    for mark, what, hint in _FOREIGN:
+        if head.startswith(mark):
+            raise UserError(f"this file is {what}", file=name, hint=f"Convert it: {hint}")
 
 
 def bounded(path: Path, largest: int | None = None) -> Iterator[bytes]:
     """A file's content in blocks, as `unpacked`, for what holds all of it in memory.
 
     Args:
-        path: The file, gzip or not.
+        path: The file, packed or not.
         largest: Bytes, unpacked, that are read. None is `LARGEST_FILE`, of which a packed file may
             fill `PACKED_RATIO` times its own size, or `PACKED_FILE`.
 
@@ -73,14 +163,14 @@ def bounded(path: Path, largest: int | None = None) -> Iterator[bytes]:
 
 def bounded_of(file: IO[bytes], name: str | Path, largest: int | None = None) -> Iterator[bytes]:
     """Yield the bytes of an open, seekable file, unpacked."""
-    packed, size = file.read(len(GZIP)) == GZIP, file.seek(0, io.SEEK_END)
-    if not packed:
+    packing, size = packing_of(file.read(_HEAD)), file.seek(0, io.SEEK_END)
+    if packing is None:
         require_size(size, largest or LARGEST_FILE, name)
         yield from _blocks(file, name)
         return
     most = most_of(size, largest)
     file.seek(max(0, size - _TRAILER))
-    stated = int.from_bytes(file.read(), "little")
+    stated = int.from_bytes(file.read(), "little") if packing.name == "gzip" else 0
     # What the file says of itself is modulo 2^32, or made up, or the middle of one that was cut
     # off: it only says when to count first, so that nothing is parsed needlessly.
     if stated > most:
@@ -128,9 +218,9 @@ def require_size(
     )
 
 
-def _damaged(name: str | Path, error: Exception) -> UserError:
+def _damaged(packing: Packing, name: str | Path, error: Exception) -> UserError:
     return UserError(
-        f"the gzip file is damaged or cut off: {error}",
+        f"the {packing.name} file is damaged or cut off: {error}",
         file=name,
-        hint="Fetch it again, or unpack what is left of it: gzip -dc FILE > OTHER.",
+        hint=f"Fetch it again, or unpack what is left of it: {packing.command} FILE > OTHER.",
     )

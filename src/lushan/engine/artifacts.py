@@ -34,13 +34,7 @@ def keep(
     *,
     main_metric: str,
 ) -> None:
-    """Write `predictions/` and `plots/` of a run.
-
-    Args:
-        evaluations: Split to its evaluation.
-        folder: The run's.
-        main_metric: Without the split's name.
-    """
+    """Write `predictions/` and `plots/` of a run."""
     folder.predictions.mkdir(exist_ok=True)
     folder.plots.mkdir(exist_ok=True)
     for split, evaluation in evaluations.items():
@@ -80,13 +74,7 @@ def warm_up() -> None:
 
 
 def curves_figure(rows: Sequence[Mapping[str, str]], main_metric: str, measure: Measure) -> Figure:
-    """Loss over steps, and the main metric on validation.
-
-    Args:
-        rows: Of `metrics.csv`.
-        main_metric: Without the split's name.
-        measure: Its unit and direction.
-    """
+    """Loss over steps, and the main metric on validation."""
     figure, (losses, scores) = plotting.sheet(9, 3.4, columns=2)
     for column, name in (("train/loss", "train"), ("val/loss", "validation")):
         steps, values = series(rows, column)

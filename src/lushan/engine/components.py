@@ -6,7 +6,6 @@ Data, labels, tokenizer, encoded splits, encoder, model.
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from lushan.data.processing import Processor
     from lushan.models.backbone import Backbone
 
-log = logging.getLogger(__name__)
 
 EncodeSplit = Callable[[str, pa.Table, str | None], Encoded]
 
@@ -80,10 +78,6 @@ class Components:
 
 def build_components(cfg: Mapping[str, Any], source: Source) -> Components:
     """Build the components of the run that a checked config describes, each once.
-
-    Args:
-        cfg: The config.
-        source: Its data source.
 
     Raises:
         UserError: The data cannot be used, or not by this task or this encoder.
@@ -166,11 +160,7 @@ def tokenizer_notes(cfg: Mapping[str, Any], processor: Processor) -> list[str]:
 
 
 def require_inputs(encoder: Any, processor: Processor) -> None:
-    """Refuse a processor that does not make what a model reads: pixels, or tokens.
-
-    Raises:
-        UserError: It makes something else.
-    """
+    """Refuse a processor that does not make what a model reads: pixels, or tokens."""
     reads = getattr(getattr(encoder, "model", encoder), "main_input_name", None)
     made = getattr(processor, "model_input_names", None)
     if reads is None or not made or reads in made:
@@ -185,11 +175,7 @@ def require_inputs(encoder: Any, processor: Processor) -> None:
 
 
 def require_room(encoder: Any, processor: Processor) -> None:
-    """Refuse a tokenizer that has more ids than a model has embeddings.
-
-    Raises:
-        UserError: It has.
-    """
+    """Refuse a tokenizer that has more ids than a model has embeddings."""
     tokenizer = processing.tokenizer_of(processor)
     if tokenizer is None:
         return
@@ -255,9 +241,6 @@ def require_apart(model: torch.nn.Module) -> None:
     """Make sure of a model that documents which share a row do not see one another.
 
     The definition is the test: a row of two documents has the loss of the two alone.
-
-    Raises:
-        UserError: They do.
     """
     probe = getattr(model.encoder, "keeps_apart", None)
     if probe is None or not probe():

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lushan.data.batch.batching import mix
 from lushan.data.batch.loader import GlobalBatch
 from lushan.engine.distributed.shares import data_share, of_all_shares
+from lushan.engine.seeding import seed_torch
 from lushan.models import dropout
 from lushan.tasks.base import Task
 
@@ -39,7 +40,7 @@ class Part(NamedTuple):
 
 def vectors_of(task: Task, through: Through, micro: Any, seed: int) -> Vectors:
     """Return the vectors of a micro-batch, without gradients."""
-    torch.manual_seed(seed)
+    seed_torch(seed)
     with torch.no_grad():
         found: Vectors = through(task.vectors, micro)
     return found
@@ -81,7 +82,7 @@ def term(task: Task, part: Part | None, seed: int) -> Callable[[nn.Module, Any],
     """
 
     def loss(model: nn.Module, batch: Any) -> Tensor:
-        torch.manual_seed(seed)
+        seed_torch(seed)
         found = task.vectors(model, batch)
         if part is None:
             return torch.stack([v.sum() for v in found.values() if v.is_floating_point()]).sum() * 0

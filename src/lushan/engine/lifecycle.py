@@ -146,10 +146,6 @@ def inputs_of(cfg: Mapping[str, Any], source: Source) -> Inputs:
 
     Of what is on the hub the commit stands for its files.
 
-    Args:
-        cfg: The checked config.
-        source: Its data source.
-
     Raises:
         UserError: A file is missing, or an earlier run is not complete.
     """

@@ -23,7 +23,7 @@ from lushan.data.batch.batching import mix, plan_evaluation
 from lushan.data.batch.loader import EvaluationLoader, GlobalBatch, TrainingLoader
 from lushan.data.batch.packing import Pieces
 from lushan.data.encode.encoding import Encoded
-from lushan.engine import evaluating, joint, rehearsal
+from lushan.engine import evaluating, joint, rehearsal, seeding
 from lushan.engine.batch_plan import Batching, BatchPlan
 from lushan.engine.distributed import shares
 from lushan.engine.distributed.shares import data_share, of_all_shares, summed, walks_together
@@ -186,7 +186,7 @@ class LitModule(pl.LightningModule):
         """One optimizer step over one global batch."""
         optimizer: Any = self.optimizers()
         rank, ranks = data_share(self.trainer)
-        torch.manual_seed(mix(self.batching.seed, self.global_step, rank))
+        seeding.seed_torch(mix(self.batching.seed, self.global_step, rank))
         targets = self._count_targets(batch)
         total = torch.zeros((), device=self.device)
         losses = joint.losses_of(self, batch) if self.task.joint else None

@@ -17,12 +17,12 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from lushan.callbacks.boundary import AtBoundary
 from lushan.compat.lightning import FitLoop, TrainingEpochLoop
 from lushan.data.batch.batching import mix
 from lushan.engine.distributed.shares import data_share
+from lushan.engine.seeding import seed_torch
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
@@ -87,7 +87,7 @@ def set_random_state(trainer: Any) -> None:
     seed = mix(trainer.lightning_module.batching.seed, trainer.global_step, share)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  (what callbacks draw from is not ours to choose)
-    torch.manual_seed(seed)
+    seed_torch(seed)
 
 
 def install(trainer: Trainer) -> None:

@@ -21,13 +21,7 @@ COLUMNS = ("lr", "loss", "smoothed")
 
 
 def write(found: Range, folder: Path, cfg: Mapping[str, Any]) -> list[Path]:
-    """Write `lr.csv`, `lr.png` and `lr.html`; return their paths.
-
-    Args:
-        found: The test's result.
-        folder: Is made where it is not there.
-        cfg: The config that was tested, whose name the page has.
-    """
+    """Write `lr.csv`, `lr.png` and `lr.html`; return their paths."""
     check_writable(folder)
     rows = [(point.lr, point.loss, point.smoothed) for point in found.points]
     out = io.StringIO()

@@ -70,12 +70,7 @@ class Range:
 
 
 class Curve(pl.Callback):
-    """Reads the loss of each step, and ends the test where it diverges.
-
-    Args:
-        rates: Of the steps.
-        progress: Gets the steps done, and all.
-    """
+    """Reads the loss of each step, and ends the test where it diverges."""
 
     def __init__(self, rates: list[float], progress: Progress | None) -> None:
         self.rates, self.progress = rates, progress

@@ -119,12 +119,6 @@ def find(cfg: Mapping[str, Any], parts: Components, plan: BatchPlan, device: Mem
 
     Candidates are made of the longest rows, so that whatever has as many tokens needs no more.
 
-    Args:
-        cfg: The checked config.
-        parts: Of the run.
-        plan: Its batches.
-        device: That trains.
-
     Raises:
         RunFailed: The device does not hold a single row.
     """

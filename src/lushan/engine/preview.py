@@ -68,10 +68,6 @@ class Row:
 def show(cfg: Mapping[str, Any], source: Source) -> None:
     """Draw the first batch of the run that a checked config describes.
 
-    Args:
-        cfg: The config.
-        source: Its data source.
-
     Raises:
         UserError: The data cannot be used, as in training.
     """

@@ -15,9 +15,6 @@ def rehearse(module: Any) -> None:
     """Go through what the run begins with, and forget it.
 
     The first batches, and the smallest of the first epoch, show what sizes and masks there are.
-
-    Args:
-        module: The `LitModule`, attached to its trainer.
     """
     trainer = module.trainer
     loader = module.training_loader(0, share=data_share(trainer), in_step=walks_together(trainer))

@@ -17,11 +17,6 @@ def resolved(
 ) -> dict[str, Any]:
     """Return what was found out at run time and can change digits.
 
-    Args:
-        trainer: Of the run.
-        attention: Of its model; see `attention_of`.
-        more: Of other keys.
-
     Returns:
         Config key to value; and what no key sets: `threads`, `device`, `kernels` (the processor's
         instructions that torch uses) and `matmul` (the precision of products in float32).

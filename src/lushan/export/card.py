@@ -41,13 +41,7 @@ NO_TERMS = Terms()
 
 
 def card_of(loaded: Loaded, written: Written, terms: Terms = NO_TERMS) -> str:
-    """Return the card, in Markdown, headed by what the hub reads of it.
-
-    Args:
-        loaded: The run.
-        written: What was written of it.
-        terms: What its user says of it.
-    """
+    """Return the card, in Markdown, headed by what the hub reads of it."""
     folder = RunFolder(loaded.folder)
     result = folder.result()
     name = str(loaded.cfg["name"])

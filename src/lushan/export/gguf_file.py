@@ -35,30 +35,13 @@ _NORMAL, _CONTROL = 1, 3
 """Kinds of tokens."""
 
 
-def require_packages() -> None:
-    """Refuse the format where its library is not installed.
-
-    Raises:
-        UserError: It is not.
-    """
-    try:
-        import gguf  # noqa: F401
-    except ImportError as error:
-        raise _refused("gguf is not installed", "pip install 'lushan[gguf]'") from error
-
-
-def _refused(
-    problem: str, hint: str = "Without --format it is written for transformers."
-) -> UserError:
+def _refused(problem: str) -> UserError:
+    hint = "Without --format it is written for transformers."
     return UserError(problem, key="--format", value="gguf", hint=hint)
 
 
 def write(spec: ExportSpec, folder: Path) -> Written:
     """Write a causal model and its tokenizer, in float32.
-
-    Args:
-        spec: The exported form of a run.
-        folder: Where to.
 
     Raises:
         UserError: It is no model of this form, or its tokenizer cannot be kept so.
@@ -186,11 +169,7 @@ def _prove(spec: ExportSpec, folder: Path) -> str:
 
 
 def _require_same_ids(own: PreTrainedTokenizerFast, read: PreTrainedTokenizerFast) -> None:
-    """Make sure that a tokenizer that was read back gives the same tokens.
-
-    Raises:
-        UserError: It does not.
-    """
+    """Make sure that a tokenizer that was read back gives the same tokens."""
     before = " " if _adds_space(own) else ""
     for text in TEXTS:
         if read(before + text)["input_ids"] != own(text)["input_ids"]:

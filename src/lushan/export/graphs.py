@@ -45,12 +45,6 @@ def write_graph(
 ) -> Written:
     """Write the whole model of a run as a graph, and prove it.
 
-    Args:
-        loaded: The run.
-        folder: Where to.
-        runtime: What is to run it.
-        quantize: Keep weights in 8 bits, and measure what is lost.
-
     Raises:
         UserError: Its task calls more than one function of tensors, or it cannot be traced.
         RunFailed: The graph computes something else.

@@ -7,11 +7,8 @@ then renamed. `lushan.json` in it lets `lushan predict` use it without the run.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,10 +16,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from lushan.common import extras
 from lushan.compat.transformers import saving
 from lushan.config.code import targets_of
 from lushan.errors import RunFailed, UserError
-from lushan.export import gguf_file, tracing, upload
+from lushan.export import gguf_file, upload
 from lushan.export.adapters import write_adapter
 from lushan.export.card import NO_TERMS, Terms, card_of
 from lushan.export.graphs import write_graph
@@ -34,7 +32,8 @@ from lushan.inference.load import Loaded, load
 from lushan.models.exported import ExportSpec, are_same, distance_of, merged
 from lushan.run import remote_code
 from lushan.run.artifacts import is_run
-from lushan.run.files import TEMPORARY, follow_umask, write_page
+from lushan.run.files import write_page
+from lushan.run.new_folder import replacing_folder
 
 Format = Literal["transformers", "onnx", "torch_export", "gguf"]
 MARKS = ("config.json", "adapter_config.json", gguf_file.FILE)
@@ -112,7 +111,7 @@ def export(
             value=str(run),
             hint="Its weights are in checkpoints/best, its config and code in encoder/.",
         )
-    with _appearing(folder) as temporary:
+    with replacing_folder(folder) as temporary:
         if adapter:
             with torch.inference_mode():
                 written = write_adapter(loaded, temporary)
@@ -130,11 +129,7 @@ def export(
 
 
 def _require_possible(format: Format, *, adapter: bool, dtype: str, quantize: bool) -> None:
-    """Refuse what does not go together, and a format whose libraries are not installed.
-
-    Raises:
-        UserError: Names the option.
-    """
+    """Refuse what does not go together, and a format whose libraries are not installed."""
     if format != "transformers":
         for key, given in (("--adapter", adapter), ("--dtype", dtype != "float32")):
             if given:
@@ -142,9 +137,10 @@ def _require_possible(format: Format, *, adapter: bool, dtype: str, quantize: bo
     if quantize and format != "onnx":
         raise UserError("only ONNX is quantised", key="--quantize", hint="Write --format onnx.")
     if format == "gguf":
-        gguf_file.require_packages()
-    elif format != "transformers":
-        tracing.require_packages(format)
+        extras.require("gguf", "gguf", what="the format", key="--format", value=format)
+    elif format == "onnx":
+        needed = ("onnx", "onnxruntime", "onnxscript")
+        extras.require("onnx", *needed, what="the format", key="--format", value=format)
 
 
 def _write_whole(loaded: Loaded, folder: Path, dtype: Literal["float32", "bf16"]) -> Written:
@@ -181,25 +177,6 @@ def _require_free(folder: Path, *, overwrite: bool) -> None:
             key="FOLDER",
             value=str(folder),
         )
-
-
-@contextlib.contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """A folder to write into, which takes its place when it is whole."""
-    temporary = folder.with_name(f"{TEMPORARY}{os.getpid()}-{folder.name}")
-    old = folder.with_name(f"{TEMPORARY}{os.getpid()}-old-{folder.name}")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        follow_umask(*temporary.rglob("*"))
-        if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-    except OSError as error:
-        raise RunFailed(f"{folder}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def write(spec: ExportSpec, folder: Path, dtype: str = "float32") -> None:

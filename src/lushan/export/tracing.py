@@ -30,27 +30,6 @@ CLOSE = 1e-4
 LIBRARIES: Mapping[Runtime, str] = {"onnx": "onnx", "torch_export": "pytorch"}
 
 
-def require_packages(runtime: Runtime) -> None:
-    """Refuse a format whose libraries are not installed.
-
-    Raises:
-        UserError: Names one that is not.
-    """
-    if runtime != "onnx":
-        return
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"{error.name} is not installed",
-            key="--format",
-            value=runtime,
-            hint="pip install 'lushan[onnx]'",
-        ) from error
-
-
 def trace(
     model: nn.Module,
     inputs: Mapping[str, Any],

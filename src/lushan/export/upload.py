@@ -11,9 +11,6 @@ from lushan.errors import RunFailed, UserError
 def require_access(repo: str) -> str:
     """Return the token of the hub, before anything is written.
 
-    Args:
-        repo: `OWNER/NAME`.
-
     Raises:
         UserError: There is none, no network is wanted, or this is no name of a repository.
     """

@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say, and the threshold of a stated false-positive rate."""
+"""The threshold of a stated false-positive rate."""
 
 from __future__ import annotations
 
@@ -8,34 +8,8 @@ from numpy.typing import NDArray
 from lushan.errors import UserError
 
 Floats = NDArray[np.float64]
-_LEAST = 1e-12
 CONFIDENCE = 0.95
 """That a stated rate is kept."""
-
-
-def scaled(probabilities: Floats, temperature: float) -> Floats:
-    """Return probabilities (N, C) at a temperature: those of the logits divided by it."""
-    from scipy import special
-
-    logits = np.log(np.maximum(probabilities, _LEAST)) / temperature
-    found: Floats = np.exp(logits - special.logsumexp(logits, axis=-1, keepdims=True))
-    return found
-
-
-def temperature(probabilities: Floats, gold: NDArray[np.int64]) -> float:
-    """Return the temperature with the least cross-entropy (Guo et al. 2017).
-
-    Args:
-        probabilities: (N, C).
-        gold: (N,) numbers of the right classes.
-    """
-    from scipy.optimize import minimize_scalar  # what only predicts does not wait for it
-
-    def loss(log: float) -> float:
-        right = scaled(probabilities, float(np.exp(log)))[np.arange(len(gold)), gold]
-        return float(-np.log(np.maximum(right, _LEAST)).mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
 
 def threshold(negatives: Floats, rate: float) -> float:

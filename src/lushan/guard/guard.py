@@ -118,12 +118,6 @@ class Stream:
 
     A character is shown when the guard has found the text safe together with the `window`
     characters that follow it, or with all of its rest.
-
-    Args:
-        guard: The guard.
-
-    Attributes:
-        refused: The verdict that has ended the stream; None while there is none.
     """
 
     def __init__(self, guard: Guard) -> None:

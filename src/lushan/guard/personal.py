@@ -98,12 +98,7 @@ _RULES: list[tuple[str, re.Pattern[str], Callable[[str], bool] | None]] = [
 
 
 def redact(text: str, counts: Counter[str] | None = None) -> str:
-    """Return a text with personal data, keys and tokens replaced by what they are: `[phone]`.
-
-    Args:
-        text: The text.
-        counts: Gets how many of each were replaced.
-    """
+    """Return a text with personal data, keys and tokens replaced by what they are: `[phone]`."""
     found: list[tuple[int, int, str]] = []
     plain = text.translate(_PLAIN)
     for name, form, is_valid in _RULES:

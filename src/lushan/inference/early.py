@@ -38,9 +38,6 @@ def require_runtime(folder: str | Path, runtime: str | None) -> None:
     Args:
         folder: A run, or an exported one.
         runtime: `torch`, or that of a graph; None is whatever runs it.
-
-    Raises:
-        UserError: It is not.
     """
     path = Path(folder) / EXPORTED
     graph = parsing.read_json(path).get("graph") if path.is_file() else None

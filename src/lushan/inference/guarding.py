@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from lushan.errors import UserError
-from lushan.guard import calibration
+from lushan.guard.calibration import threshold
 from lushan.guard.guard import Guard
 from lushan.inference import validation
+from lushan.metrics.calibration import fitted_temperature, with_temperature
 from lushan.models.decoding import Written
 
 Show = Callable[[str], Any]
@@ -86,10 +87,10 @@ def calibrate(run: str | Path, *, label: str | None = None, rate: float = RATE) 
         )
     probabilities = np.array([[r["probabilities"][one] for one in labels] for r in records])
     gold = np.array([labels.index(r["gold"]) for r in records])
-    heat = calibration.temperature(probabilities, gold)
-    scores = calibration.scaled(probabilities, heat)[:, labels.index(chosen)]
+    heat = fitted_temperature(probabilities, gold)
+    scores = with_temperature(probabilities, heat, several=False)[:, labels.index(chosen)]
     unsafe = gold == labels.index(chosen)
-    bound = calibration.threshold(scores[~unsafe], rate)
+    bound = threshold(scores[~unsafe], rate)
     return Calibrated(
         label=chosen,
         labels=labels,
@@ -247,7 +248,7 @@ class _Scores:
         table = pa.table({"id": [str(i) for i in range(len(texts))], "text": list(texts)})
         records = predict_rows(self.loaded, table)
         rows = [[r["probabilities"][one] for one in self.found.labels] for r in records]
-        scaled = calibration.scaled(np.array(rows), self.found.temperature)
+        scaled = with_temperature(np.array(rows), self.found.temperature, several=False)
         scores = [float(v) for v in scaled[:, self.found.labels.index(self.found.label)]]
         for row, (text, record) in enumerate(zip(texts, records, strict=True)):
             if "truncated" in record:  # of a text that is too long, the worst part counts

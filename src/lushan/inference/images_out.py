@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lushan.common.terminal import echo
+from lushan.common.terminal import echo, echo_notes
 from lushan.common.wording import plural
 from lushan.config.build import build
 from lushan.data.fields import DOCUMENTS
@@ -97,8 +97,7 @@ def generate(
             echo(found.line(name))
     if not place.suffix:
         atomic_write(place / RECORDS, "".join(lines))
-    for note in notes:
-        echo(f"note: {note}", err=True)
+    echo_notes(notes)
     echo(f"{plural(images, 'image')}: {place}", err=True)
 
 
@@ -125,11 +124,7 @@ class _Composed:
         return [first, *more][:count]
 
     def written(self, first: Path) -> dict[str, Any]:
-        """Write its images, and return a record of it.
-
-        Args:
-            first: File of the first image.
-        """
+        """Write its images, and return a record of it."""
         names = self.names(first)
         images = [part for part in self.parts if not isinstance(part, str)]
         for name, image in zip(names, images, strict=True):

@@ -49,7 +49,7 @@ class Job:
         format: Of the input.
         overrides: Of the keys below `data` in the run's config.
         labels: Among which a task that compares texts with its inputs chooses.
-        batch_tokens: Padded tokens in a batch.
+        batch_tokens: Padded tokens in a batch; see `BATCH_TOKENS`.
     """
 
     run: Path
@@ -58,7 +58,7 @@ class Job:
     format: Format
     overrides: Sequence[str] = ()
     labels: Sequence[str] = ()
-    batch_tokens: int = 8192
+    batch_tokens: int | None = None
 
     def read(self, piece: Piece) -> Inputs:
         """Read the examples of a piece.
@@ -97,11 +97,7 @@ class Written:
 
 
 class Predictor:
-    """Predicts pieces, with a model that is loaded for the first one.
-
-    Args:
-        job: What is predicted.
-    """
+    """Predicts pieces, with a model that is loaded for the first one."""
 
     def __init__(self, job: Job) -> None:
         self.job = job

@@ -28,6 +28,12 @@ from lushan.run.identity import RESOLVED
 from lushan.tasks.batches import Features, Limits
 from lushan.tasks.evaluation import Records
 
+BATCH_TOKENS, ON_A_PROCESSOR = 8192, 2048
+"""Padded tokens in a batch, unless others are asked for; on a processor fewer.
+
+There a feed-forward layer's states then stay below the 32 MB from which on the C library asks the
+system for new memory each time, page by page.
+"""
 ROWS_AT_ONCE = 5000
 """Examples that are held in memory together."""
 
@@ -40,7 +46,7 @@ def predict(
     format: Format | None = None,
     overrides: Sequence[str] = (),
     labels: Sequence[str] = (),
-    batch_tokens: int = 8192,
+    batch_tokens: int | None = None,
     notes: list[str] | None = None,
 ) -> int:
     """Write one JSON line an example of `input`, in its order.
@@ -58,7 +64,7 @@ def predict(
         format: Of the input; by its ending when not given.
         overrides: Of the keys below `data` in the run's config, such as `data.text=body`.
         labels: Among which a task that compares texts with its inputs chooses; none: as trained.
-        batch_tokens: Padded tokens in a batch.
+        batch_tokens: Padded tokens in a batch; see `BATCH_TOKENS`.
         notes: Gets how the input was read, and what was not.
 
     Returns:
@@ -116,7 +122,11 @@ class Truncation:
 
 
 def write_records(
-    loaded: Loaded, table: pa.Table, sink: Sink, batch_tokens: int = 8192, device: str = "cpu"
+    loaded: Loaded,
+    table: pa.Table,
+    sink: Sink,
+    batch_tokens: int | None = None,
+    device: str = "cpu",
 ) -> Truncation:
     """Write one JSON line an example of a table; return which were truncated.
 
@@ -124,7 +134,7 @@ def write_records(
         loaded: A run.
         table: From `read_unlabelled`.
         sink: Takes the lines.
-        batch_tokens: Padded tokens in a batch.
+        batch_tokens: Padded tokens in a batch; see `BATCH_TOKENS`.
         device: Where the model is.
     """
     truncated = 0
@@ -170,14 +180,14 @@ def require_labels(labels: Sequence[str]) -> None:
 
 
 def predict_rows(
-    loaded: Loaded, table: pa.Table, *, batch_tokens: int = 8192, device: str = "cpu"
+    loaded: Loaded, table: pa.Table, *, batch_tokens: int | None = None, device: str = "cpu"
 ) -> Records:
     """Predictions of the examples of a table, in its order.
 
     Args:
         loaded: A run.
         table: From `read_unlabelled`.
-        batch_tokens: Padded tokens in a batch.
+        batch_tokens: Padded tokens in a batch; see `BATCH_TOKENS`.
         device: Where the model is.
     """
     encoded = Encoded.of(loaded, table)
@@ -186,12 +196,7 @@ def predict_rows(
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-    """A table of examples, and their features.
-
-    Attributes:
-        table: The examples.
-        features: By name, a value a feature.
-    """
+    """A table of examples, and their features."""
 
     table: pa.Table
     features: Features
@@ -217,7 +222,7 @@ def predict_encoded(
     loaded: Loaded,
     several: Sequence[Encoded],
     *,
-    batch_tokens: int = 8192,
+    batch_tokens: int | None = None,
     device: str = "cpu",
 ) -> list[Records]:
     """Return the predictions of several tables, whose features share batches.
@@ -225,7 +230,7 @@ def predict_encoded(
     Args:
         loaded: A run.
         several: The tables; chance is each one's own.
-        batch_tokens: Padded tokens in a batch.
+        batch_tokens: Padded tokens in a batch; see `BATCH_TOKENS`.
         device: Where the model is.
     """
     task = loaded.task
@@ -245,15 +250,16 @@ def records_of(
     loaded: Loaded,
     several: Sequence[Encoded],
     *,
-    batch_tokens: int = 8192,
+    batch_tokens: int | None = None,
     device: str = "cpu",
 ) -> list[Records]:
     """Return a record for each feature of several tables; see `predict_encoded`."""
     rows = [(place, row) for place, encoded in enumerate(several) for row in encoded.rows]
     lengths = np.asarray([row["length"] for _, row in rows], dtype=np.int64)
+    bound = batch_tokens or (ON_A_PROCESSOR if device == "cpu" else BATCH_TOKENS)
     records: list[Records] = [[] for _ in several]
     with torch.inference_mode(), autocast(loaded, device):
-        for indices in plan_evaluation(lengths, bound=batch_tokens):
+        for indices in plan_evaluation(lengths, bound=bound):
             chosen = [rows[i] for i in indices.tolist()]
             found = _predicted(loaded, [row for _, row in chosen], device)
             for (place, _), record in zip(chosen, found, strict=True):

@@ -17,9 +17,6 @@ def require(part: str, extras: str) -> None:
     Args:
         part: `ray`, `ray.data` or `ray.serve`.
         extras: Of lushan, which bring it.
-
-    Raises:
-        UserError: It is not.
     """
     try:
         importlib.import_module(part)
@@ -29,11 +26,7 @@ def require(part: str, extras: str) -> None:
 
 
 def require_workers(workers: int | None) -> None:
-    """Make sure that a number of processes that was asked for is one.
-
-    Raises:
-        UserError: It is not.
-    """
+    """Make sure that a number of processes that was asked for is one."""
     if workers is not None and workers < 1:
         raise UserError("one worker or more", key="--workers", value=workers)
 
@@ -51,11 +44,7 @@ def started() -> Any:
 
 
 def devices(ray: Any) -> tuple[int, dict[str, int]]:
-    """Return how many devices a cluster has, or else processors, and what a worker asks for.
-
-    Args:
-        ray: Ray, connected.
-    """
+    """Return how many devices a cluster has, or else processors, and what a worker asks for."""
     resources = ray.cluster_resources()
     if gpus := int(resources.get("GPU", 0)):
         return gpus, {"num_gpus": 1}

@@ -300,12 +300,7 @@ def _record(job: _Planned, status: JobStatus) -> JobStatus:
 
 
 def _status(child: _Child, code: int) -> JobStatus:
-    """Return how a child ended: what it wrote, or else what its folder says.
-
-    Args:
-        child: It has ended.
-        code: Its exit code; negative for the signal that ended it.
-    """
+    """Return how a child ended: what it wrote, or else what its folder says."""
     with child.answer:
         child.answer.seek(0)
         written = child.answer.read()

@@ -112,11 +112,7 @@ def exit_code(jobs: Sequence[JobStatus]) -> int:
 
 
 def exit_reason(code: int) -> str:
-    """Return in words how a process ended that could not report it.
-
-    Args:
-        code: Its exit code; negative for the signal that ended it.
-    """
+    """Return in words how a process ended that could not report it."""
     number = -code if code < 0 else code - 128
     if number in signal.valid_signals():
         return f"ended by {signal.Signals(number).name}"

@@ -31,11 +31,6 @@ Forms = Mapping[str, tuple[Any, Any]]
 def make(name: str, build: Make, classes: int) -> torchmetrics.Metric:
     """Build a metric.
 
-    Args:
-        name: Its name in the config.
-        build: Builds it.
-        classes: How many classes the task has.
-
     Raises:
         UserError: What is built is no metric, or its arguments ask for too much.
     """
@@ -122,12 +117,6 @@ def field_of(
     name: str, metric: Metric, records: Sequence[Mapping[str, Any]], predictions: Sequence[Any]
 ) -> Sequence[Any]:
     """Return the predictions as one of the user's metrics takes them.
-
-    Args:
-        name: Its name in the config.
-        metric: The metric.
-        records: Predictions as the run stores them.
-        predictions: The same as the task's own metrics take them.
 
     Raises:
         UserError: The predictions have no such field.

@@ -139,12 +139,7 @@ def _compare(
 
 
 def score_tokens(gold: Sentences, predicted: Sentences) -> TokenReport:
-    """Compare tag by tag.
-
-    Args:
-        gold: Tags of each sentence.
-        predicted: Likewise, in the same scheme.
-    """
+    """Compare tag by tag."""
     pairs: Counter[tuple[str, str]] = Counter()
     for g, p in zip(gold, predicted, strict=True):
         pairs.update(zip(g, p, strict=True))

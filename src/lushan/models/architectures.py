@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 def auto(name: str) -> Any:
     """Return an Auto class of transformers, which chooses a model's class by its config.
 
-    Args:
-        name: `AutoModel`, `AutoModelForCausalLM` or another.
-
     Raises:
         UserError: It is no Auto class of models.
     """

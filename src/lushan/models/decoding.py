@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from lushan.compat.transformers import caches_of
 from lushan.data.batch.batching import mix
 from lushan.errors import UserError, did_you_mean
 from lushan.models.backbone import accepted
@@ -76,9 +77,6 @@ class Settings:
 
         Args:
             named: From a field to what the user calls it.
-
-        Raises:
-            UserError: Names the field.
         """
         bounds = {
             "max_new_tokens": (self.max_new_tokens >= 1, "must be 1 or more"),
@@ -166,6 +164,8 @@ def generate(
     """
     from transformers import GenerationConfig
 
+    from lushan.models.growing_cache import GrowingLayer
+
     copies = 1 if settings.beams > 1 else settings.num_samples
     rows = [prompt for prompt in prompts for _ in range(copies)]
     is_whole = bool(model.config.is_encoder_decoder)
@@ -186,7 +186,8 @@ def generate(
         **_cache(cache_length),
     )
     # What is compiled may be met again outside.
-    with torch.inference_mode() if cache_length is None else torch.no_grad():
+    mode = torch.inference_mode() if cache_length is None else torch.no_grad()
+    with mode, caches_of(GrowingLayer):
         found = model.generate(
             **given,
             generation_config=config,
@@ -346,15 +347,7 @@ def _cache(length: int | None) -> dict[str, Any]:
 
 
 def require_options(options: Mapping[str, Any], key: str) -> None:
-    """Refuse options that transformers' `generate` has not, or that are not the user's.
-
-    Args:
-        options: Name to value.
-        key: Where they stand in the config.
-
-    Raises:
-        UserError: Names the first.
-    """
+    """Refuse options that transformers' `generate` has not, or that are not the user's."""
     import transformers
 
     empty: Any = transformers.GenerationConfig

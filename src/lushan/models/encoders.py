@@ -11,12 +11,12 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.errors import UserError
 from lushan.models import dropout, fused, pretrained_weights
 from lushan.models.architectures import auto, class_of, config_of, longest, options_of
@@ -31,18 +31,7 @@ if TYPE_CHECKING:
 
 
 class Encoder(nn.Module):
-    """A model of any modality up to its last hidden states.
-
-    Args:
-        model: Of transformers.
-
-    Attributes:
-        model: The same.
-        config: Its config.
-        width: Of the hidden states.
-        max_length: Tokens it can read, or None where positions set no bound.
-        new_weights: Names of weights that the checkpoint which it was read from has not.
-    """
+    """A model of any modality up to its last hidden states."""
 
     new_weights: Sequence[str] = ()
 
@@ -128,7 +117,7 @@ def load(folder: str | Path, auto_class: str = "AutoModel", wrap: Wrap = encoder
 @configurable
 def pretrained(
     path: str,
-    dropout: float | None = None,
+    dropout: Annotated[float, Within(least=0, below=1)] | None = None,
     attention: str | None = None,
     gradient_checkpointing: bool = False,
     scripts: list[str] | None = None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import torch
 from torch import Tensor, nn
 
-from lushan.errors import UserError
+from lushan.common import extras
 from lushan.models.backbone import accepted
 
 if TYPE_CHECKING:
@@ -51,17 +51,7 @@ class Graph(TypedDict):
 
 
 class Function(nn.Module):
-    """A model called as it was once, with other tensors.
-
-    Args:
-        model: A task's.
-        call: The arguments that it was called with.
-
-    Attributes:
-        known: Names of a batch's entries that the model takes.
-        inputs: The tensors of that call that it takes, by name.
-        returns: See `Graph`.
-    """
+    """A model called as it was once, with other tensors."""
 
     def __init__(self, model: nn.Module, call: inspect.BoundArguments) -> None:
         super().__init__()
@@ -160,13 +150,7 @@ class Shape(nn.Module):
 
 
 def replace(model: nn.Module, graph: Graph, run: Run) -> None:
-    """Let a graph compute what a task's model is called for.
-
-    Args:
-        model: The task's, on a `Shape`.
-        graph: Of it.
-        run: Runs it.
-    """
+    """Let a graph compute what a task's model is called for."""
     signature = inspect.signature(model.forward)
     names = frozenset(graph["inputs"])
 
@@ -197,12 +181,9 @@ def opened(folder: Path, runtime: Runtime) -> Run:
 
 
 def _onnx(path: Path) -> Run:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            "onnxruntime is not installed", file=path, hint="pip install 'lushan[onnx]'"
-        ) from error
+    extras.require("onnx", "onnxruntime", what="this graph", file=path)
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3

@@ -76,9 +76,6 @@ def require_unstructured(node: Mapping[str, Any]) -> None:
 
     Args:
         node: A task's, whose check has permitted the names in it already.
-
-    Raises:
-        UserError: Its head is such a one.
     """
     target = str((node.get("head") or {}).get("_target_"))
     if is_structured(pydoc.locate(target)):

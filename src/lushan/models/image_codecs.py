@@ -120,13 +120,7 @@ class PixelCodec(ImageCodec):
 
 
 class TrainedCodec(ImageCodec):
-    """The model of an image tokenizer, frozen, with its processor.
-
-    Args:
-        model: Of the run.
-        processor: Of the run.
-        weights: A hash of the model's weights.
-    """
+    """The model of an image tokenizer, frozen, with its processor."""
 
     def __init__(
         self, model: ImageAutoencoder, processor: BaseImageProcessor, weights: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -85,8 +86,9 @@ def made(
     return FrozenTexts(vectors_of(texts, path), width)
 
 
-@torch.inference_mode()
-def _encoded(texts: Sequence[str], path: str) -> Tensor:
+@torch.no_grad()
+def vectors_of(texts: Sequence[str], path: str) -> Tensor:
+    """Return the mean hidden states of texts, (I, D), each of length sqrt(D)."""
     from lushan.data import processing
 
     processor = processing.pretrained(path)
@@ -110,16 +112,8 @@ def _encoded(texts: Sequence[str], path: str) -> Tensor:
     return nn.functional.normalize(found, dim=-1) * encoder.width**0.5
 
 
-def vectors_of(texts: Sequence[str], path: str) -> Tensor:
-    """Return the mean hidden states of texts, (I, D), each of length sqrt(D)."""
-    return _encoded(texts, path).clone()
-
-
 def _vocabulary(texts: Sequence[Sequence[str]]) -> dict[str, int]:
     """Return numbers, from 1, of the words that stand in several texts."""
-    counts: dict[str, int] = {}
-    for words in texts:
-        for word in dict.fromkeys(words):
-            counts[word] = counts.get(word, 0) + 1
+    counts = Counter(word for words in texts for word in dict.fromkeys(words))
     kept = [word for word, count in counts.items() if count >= FEWEST]
     return {word: number for number, word in enumerate(kept, 1)}

@@ -6,6 +6,8 @@ it over micro-batches and devices changes nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,23 +37,10 @@ def cross_entropy(
     """
     scores = wide(scores)
     weight = None if weight is None else weight.to(scores)
+    options: dict[str, Any] = {"ignore_index": IGNORED, "label_smoothing": label_smoothing}
     if not focal_gamma:
-        return F.cross_entropy(
-            scores,
-            labels,
-            weight,
-            ignore_index=IGNORED,
-            label_smoothing=label_smoothing,
-            reduction="sum",
-        )
-    each = F.cross_entropy(
-        scores,
-        labels,
-        weight,
-        ignore_index=IGNORED,
-        label_smoothing=label_smoothing,
-        reduction="none",
-    )
+        return F.cross_entropy(scores, labels, weight, **options, reduction="sum")
+    each = F.cross_entropy(scores, labels, weight, **options, reduction="none")
     own = labels.clamp(min=0)[:, None]
     log_p = scores.log_softmax(-1).gather(-1, own).squeeze(-1)  # (N,)
     return (_focus(log_p, focal_gamma) * each).sum()  # `each` is 0 where ignored

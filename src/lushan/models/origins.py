@@ -14,13 +14,7 @@ _NAMED = 3
 
 
 def origins(cfg: Mapping[str, Any], model: nn.Module, *, trains_tokenizer: bool) -> list[str]:
-    """Two lines, `pretrained: ...` and `fresh: ...`, which name every part of a run in one of them.
-
-    Args:
-        cfg: The checked config.
-        model: With `encoder`, and what a task adds to it.
-        trains_tokenizer: Whether the tokenizer is trained on the training text.
-    """
+    """Two lines, `pretrained: ...` and `fresh: ...`, one of which names each part of a run."""
     parts = [*_parts(cfg, model), _processor(cfg["processor"], trained=trains_tokenizer)]
     lines = []
     for name, wanted in (("pretrained", True), ("fresh", False)):

@@ -37,11 +37,7 @@ def own_class(config: Any, auto: str, revision: str | None = None) -> type[PreTr
 
 
 def require_whole(model: PreTrainedModel, part: object) -> None:
-    """Refuse to keep a part of a model alone, whose code makes the whole.
-
-    Raises:
-        UserError: It is a part.
-    """
+    """Refuse to keep a part of a model alone, whose code makes the whole."""
     if part is not model and is_own(model):
         raise UserError(
             f"{type(model).__name__} is code of its own, and its encoder cannot be taken out of it",

@@ -35,9 +35,6 @@ class Entry(nn.Module):
 
     A task computes its loss with parts of the model; FSDP2 must see one module being called, to
     know when weights are wanted and when they have been used.
-
-    Args:
-        model: The whole model.
     """
 
     def __init__(self, model: nn.Module) -> None:

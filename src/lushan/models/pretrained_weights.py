@@ -158,8 +158,6 @@ def _refuse_fewer_tokens(config: PreTrainedConfig, vocab_size: int, path: str) -
 def _set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:
     if dropout is None:
         return
-    if not 0 <= dropout < 1:
-        raise UserError("must be at least 0 and below 1", key="model.dropout", value=dropout)
     names = [
         name
         for name, value in config.to_dict().items()

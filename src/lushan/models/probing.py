@@ -39,11 +39,6 @@ _ONE_SIDE = "task=causal_lm trains models that see only what comes before"
 def require(model: nn.Module, probe: Probe, tokens: Sequence[int]) -> None:
     """Refuse a language model that does not attend as the loss of its task assumes.
 
-    Args:
-        model: With `encoder`, the language model.
-        probe: One of those below.
-        tokens: Ids of ordinary tokens.
-
     Raises:
         UserError: What is wrong, and which models are right.
     """
@@ -54,10 +49,6 @@ def require(model: nn.Module, probe: Probe, tokens: Sequence[int]) -> None:
 
 def require_causal(model: nn.Module, tokens: Sequence[int]) -> None:
     """Refuse a model in which a token changes what is predicted before it.
-
-    Args:
-        model: With `encoder`, a language model.
-        tokens: Ids of ordinary tokens, two or more.
 
     Raises:
         UserError: It sees the tokens that it is to predict.
@@ -82,10 +73,6 @@ def require_causal(model: nn.Module, tokens: Sequence[int]) -> None:
 
 def require_bidirectional(model: nn.Module, tokens: Sequence[int]) -> None:
     """Refuse a model whose predictions do not depend on both sides, or depend on padding.
-
-    Args:
-        model: With `encoder`, a masked language model.
-        tokens: Ids of ordinary tokens, two or more.
 
     Raises:
         UserError: It sees one side alone, or sees the padding.
@@ -113,10 +100,6 @@ def require_bidirectional(model: nn.Module, tokens: Sequence[int]) -> None:
 
 def require_encoder_decoder(model: nn.Module, tokens: Sequence[int]) -> None:
     """Refuse a model whose decoder sees what it is to write, or does not see the source.
-
-    Args:
-        model: With `encoder`, an encoder-decoder.
-        tokens: Ids of ordinary tokens, two or more.
 
     Raises:
         UserError: The decoder is not causal, the source does not reach it, or its padding does.

@@ -8,12 +8,7 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Prompts that are continued together.
-
-    Attributes:
-        rows: Their numbers.
-        new_tokens: The most new tokens of each.
-    """
+    """Prompts that are continued together."""
 
     rows: list[int]
     new_tokens: int

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lushan.compat.transformers import caches_of
 from lushan.models.backbone import accepted
 from lushan.models.decoding import Finish, Settings, Written, padded, processors
 from lushan.text.incremental import Reader
@@ -116,9 +117,6 @@ class RunningBatch:
     def advance(self, newcomers: Sequence[Row] = ()) -> Tensor:
         """Let rows join, and compute the scores of the next token of every row.
 
-        Args:
-            newcomers: Rows without new tokens.
-
         Returns:
             Float32 (rows, V), newcomers last. Each row is to `take` a token before the next step.
         """
@@ -179,7 +177,10 @@ def empty_cache(model: Any) -> DynamicCache:
     """Return the cache that grows of a model, with nothing in it."""
     from transformers import DynamicCache
 
-    return DynamicCache(config=model.config)
+    from lushan.models.growing_cache import GrowingLayer
+
+    with caches_of(GrowingLayer):
+        return DynamicCache(config=model.config)
 
 
 def takes_rows(model: Any, pad_id: int) -> bool:
@@ -188,13 +189,13 @@ def takes_rows(model: Any, pad_id: int) -> bool:
     They can where each layer keeps all keys and values, and where padding before a row changes
     nothing: a row is asked alone and beside another one that has joined it.
     """
-    from transformers.cache_utils import DynamicLayer
+    from lushan.models.growing_cache import GrowingLayer
 
     # An adapter of prompts has taken the place of `forward`, and puts more into the cache than ids.
     if model.config.is_encoder_decoder or "forward" in vars(model):
         return False
     layers = empty_cache(model).layers
-    if not layers or any(type(layer) is not DynamicLayer for layer in layers):
+    if not layers or any(type(layer) is not GrowingLayer for layer in layers):
         return False
     most = min(len(_PROBE), model.get_input_embeddings().num_embeddings)
     text = [token % most for token in _PROBE]

@@ -50,11 +50,7 @@ class Recipients:
     command: str | None = None
 
     def require_sound(self) -> None:
-        """Refuse what cannot be sent to, before anything is loaded.
-
-        Raises:
-            UserError: Names the option.
-        """
+        """Refuse what cannot be sent to, before anything is loaded."""
         if self.webhook is not None:
             parts = urllib.parse.urlsplit(self.webhook)
             if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lushan.common.terminal import echo
+from lushan.common.terminal import echo, echo_notes
 from lushan.errors import Interrupted, UserError
 from lushan.launch.signals import Signals
 from lushan.monitor import page
@@ -73,8 +73,7 @@ def run(
         raise UserError("no run of task=ner finds entities", key="--entity")
     correction = models.correction() if is_corrected else Correction.none()
     settings = dataclasses.replace(settings, topics=tuple(models.topics))
-    for note in models.notes:
-        echo(f"note: {note}", err=True)
+    echo_notes(models.notes)
     output.mkdir(parents=True, exist_ok=True)
     with lock_run(output):
         if sending is None and (output / "state.sqlite").exists():

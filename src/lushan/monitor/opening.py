@@ -12,11 +12,6 @@ from lushan.monitor.sources import ENDINGS, FileSource, FolderSource, PipeSource
 def source_of(name: str, *, follow: bool, every: float) -> Source:
     """Return the source that a user names.
 
-    Args:
-        name: A file, a folder, `-` or a URL.
-        follow: Whether it is read beyond its present end.
-        every: Seconds between two requests of a URL.
-
     Raises:
         UserError: There is none.
     """

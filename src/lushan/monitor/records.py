@@ -8,7 +8,6 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from lushan.common.parsing import parse_json
@@ -146,7 +145,6 @@ def _key(text: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def plural_counts(counts: Counter[str] | dict[str, int], names: Sequence[str] = ()) -> str:
+def plural_counts(counts: Counter[str] | dict[str, int]) -> str:
     """Return counts in one line: `3 late, 1 not JSON`."""
-    order = [*names, *sorted(set(counts) - set(names))]
-    return ", ".join(f"{counts[name]:,} {name}" for name in order if counts.get(name))
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()) if count)

@@ -149,12 +149,7 @@ def outcome(
 
 
 def river_alarms(rows: Sequence[Row], make: Callable[[], Any]) -> list[int]:
-    """Return the windows in which a detector of river's finds a rise.
-
-    Args:
-        rows: The windows of the history.
-        make: Makes the detector.
-    """
+    """Return the windows in which a detector of river's finds a rise."""
     detector, found = make(), []
     for window, texts, hits in rows:
         rose = False

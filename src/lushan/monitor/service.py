@@ -77,11 +77,7 @@ class Settings:
     redacts: bool = False
 
     def require_sound(self) -> None:
-        """Refuse what has no meaning.
-
-        Raises:
-            UserError: Names the option.
-        """
+        """Refuse what has no meaning."""
         bounds = {
             "--window": (self.window >= 1, self.window, "must be 1 s or more"),
             "--rise": (self.rise > 1, self.rise, "must be above 1"),

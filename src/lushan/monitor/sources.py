@@ -212,12 +212,7 @@ def _head(file: IO[bytes], length: int) -> str:
 
 
 class FolderSource(Source):
-    """All files of JSON lines of a folder, in the order of their names; new ones are found.
-
-    Args:
-        folder: The folder.
-        whole: See `FileSource`.
-    """
+    """All files of JSON lines of a folder, in the order of their names; new ones are found."""
 
     def __init__(self, folder: Path, *, whole: bool) -> None:
         self.folder, self.whole = folder, whole

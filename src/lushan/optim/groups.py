@@ -8,16 +8,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import nn
 
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.errors import UserError, did_you_mean
 from lushan.optim.paired import Paired
 
@@ -33,15 +32,15 @@ _FACTOR = re.compile(r"\.ia3_l\.")
 @configurable
 def grouped(
     algorithm: Callable[..., torch.optim.Optimizer],
-    lr: float,
-    weight_decay: float = 0.0,
-    layer_decay: float = 1.0,
-    head_lr: float | None = None,
+    lr: Annotated[float, Within(least=0)],
+    weight_decay: Annotated[float, Within(least=0)] = 0.0,
+    layer_decay: Annotated[float, Within(above=0, most=1)] = 1.0,
+    head_lr: Annotated[float, Within(least=0)] | None = None,
     freeze: Sequence[str] = (),
-    module_lr: Mapping[str, float] | None = None,
+    module_lr: Mapping[str, Annotated[float, Within(least=0)]] | None = None,
     matrices: Callable[..., torch.optim.Optimizer] | None = None,
-    matrix_lr: float | None = None,
-    lora_ratio: float | None = None,
+    matrix_lr: Annotated[float, Within(least=0)] | None = None,
+    lora_ratio: Annotated[float, Within(least=0)] | None = None,
     *,
     model: nn.Module,
 ) -> torch.optim.Optimizer:
@@ -74,8 +73,8 @@ def grouped(
             `matrices` or `lora_ratio` is for.
     """
     freeze_weights(model, freeze)
-    _check(algorithm, lr, weight_decay, layer_decay, head_lr)
-    _check_more(matrices, matrix_lr, weight_decay, lora_ratio, model)
+    _check_algorithm(algorithm, weight_decay, "algorithm")
+    _check(matrices, matrix_lr, weight_decay, lora_ratio, model)
     encoder: Any = model.encoder
     hidden = _hidden(encoder) if matrices is not None else set()
     modules = _rates(model, module_lr or {})
@@ -106,12 +105,7 @@ def grouped(
 
 @dataclasses.dataclass(frozen=True)
 class _Rates:
-    """Learning rates of weights, from the arguments of `grouped`.
-
-    Attributes:
-        depths: From `_depths`.
-        hidden: From `_hidden`.
-    """
+    """Learning rates of weights, from the arguments of `grouped`."""
 
     lr: float
     head_lr: float | None
@@ -194,33 +188,21 @@ def _rates(model: nn.Module, module_lr: Mapping[str, float]) -> Mapping[str, flo
     """Return the rates of modules, which must be there.
 
     Raises:
-        UserError: One is not, or its rate is below 0.
+        UserError: One is not.
     """
     known = dict.fromkeys(part for name, _ in model.named_parameters() for part in name.split("."))
     for name, rate in module_lr.items():
-        key = f"optimizer.module_lr.{name}"
         if name not in known:
-            near = did_you_mean(name, known)
-            raise UserError("the model has no module of this name", key=key, value=rate, hint=near)
-        if not (rate >= 0 and math.isfinite(rate)):
-            raise UserError("must be 0 or more", key=key, value=rate)
+            raise UserError(
+                "the model has no module of this name",
+                key=f"optimizer.module_lr.{name}",
+                value=rate,
+                hint=did_you_mean(name, known),
+            )
     return module_lr
 
 
 def _check(
-    algorithm: object, lr: float, weight_decay: float, layer_decay: float, head_lr: float | None
-) -> None:
-    for name, value in (("lr", lr), ("head_lr", head_lr), ("weight_decay", weight_decay)):
-        if value is not None and not (value >= 0 and math.isfinite(value)):
-            raise UserError("must be 0 or more", key=f"optimizer.{name}", value=value)
-    if not 0 < layer_decay <= 1:
-        raise UserError(
-            "must be above 0, and 1 at most", key="optimizer.layer_decay", value=layer_decay
-        )
-    _check_algorithm(algorithm, weight_decay, "algorithm")
-
-
-def _check_more(
     matrices: object,
     matrix_lr: float | None,
     weight_decay: float,
@@ -234,9 +216,6 @@ def _check_more(
         raise UserError(
             "no optimizer of matrices is set", key="optimizer.matrix_lr", value=matrix_lr, hint=hint
         )
-    for name, value in (("matrix_lr", matrix_lr), ("lora_ratio", lora_ratio)):
-        if value is not None and not (value >= 0 and math.isfinite(value)):
-            raise UserError("must be 0 or more", key=f"optimizer.{name}", value=value)
     if lora_ratio is not None and not any(".lora_B." in n for n, _ in model.named_parameters()):
         raise UserError(
             "the model has no matrices of LoRA",

@@ -23,12 +23,7 @@ RESAMPLES = 1000
 
 
 class TooMany(Exception):
-    """Too many classes and examples for scores by class with intervals.
-
-    Args:
-        classes: How many occur.
-        examples: How many there are.
-    """
+    """Too many classes and examples for scores by class with intervals."""
 
     def __init__(self, classes: int, examples: int) -> None:
         super().__init__(

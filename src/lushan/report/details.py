@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan.common.override_text import from_here
 from lushan.common.units import Measure, head, measure_of
 from lushan.errors import UserError
 from lushan.report.groups import Shown
@@ -48,14 +48,7 @@ def _command(run: Shown) -> str | None:
     overrides = run.status.record.get("overrides")
     if not overrides:
         return None
-    return "lushan train " + shlex.join(_from_here(str(override)) for override in overrides)
-
-
-def _from_here(override: str) -> str:
-    """An override whose absolute path, which no other machine has, is one from this folder."""
-    key, equals, value = override.partition("=")
-    there = Path(value).is_absolute() and Path(value).exists()
-    return f"{key}{equals}{os.path.relpath(value)}" if there else override
+    return "lushan train " + shlex.join(from_here(str(override)) for override in overrides)
 
 
 def _facts(run: Shown, result: RunResult | None) -> list[list[str]]:

@@ -24,15 +24,10 @@ MOST_IMAGES = 2000
 MOST_BYTES = 64 << 20
 """Bytes of all images of a report together."""
 _FORMATS = {"PNG": "png", "JPEG": "jpg", "GIF": "png", "WEBP": "png", "BMP": "png"}
-_BEGINNINGS = {b"\x89PNG\r\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
 
 
 class Media:
-    """Copies images into a report, each once.
-
-    Args:
-        report: The report's folder.
-    """
+    """Copies images into a report, each once."""
 
     def __init__(self, report: Path) -> None:
         self.report = report
@@ -40,12 +35,7 @@ class Media:
         self.size = 0
 
     def of_run(self, folder: Path, refused: Counter[str]) -> Callable[[str], Part]:
-        """Return what gives the part that stands for an image, by its path in a record.
-
-        Args:
-            folder: The run's.
-            refused: Counts why images are not shown.
-        """
+        """Return what gives the part that stands for an image, by its path in a record."""
 
         def shown(path: str) -> Part:
             try:
@@ -78,18 +68,13 @@ class Media:
 
 
 def _thumbnail(content: bytes) -> tuple[bytes, str]:
-    """Return an image made small, and the ending of its file; without Pillow as it is.
+    """Return an image made small, and the ending of its file.
 
     Raises:
         Refused: It is no image.
     """
-    try:
-        from PIL import Image
-    except ImportError:
-        for beginning, ending in _BEGINNINGS.items():
-            if content.startswith(beginning):
-                return content, ending
-        raise Refused("it is no image that a browser shows") from None
+    from PIL import Image
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

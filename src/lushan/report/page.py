@@ -58,12 +58,7 @@ _DRAWN = ("runs", "curves", "seeds", "classes", "probabilities", "examples")
 
 
 def page(made: Gathered, problems: Sequence[str] = ()) -> str:
-    """The whole file.
-
-    Args:
-        made: What it shows.
-        problems: What could not be read.
-    """
+    """The whole file."""
     parts = [
         _HEAD.format(generator=GENERATOR, policy=_POLICY, title=as_html(made.title)),
         *_header(made, problems),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lushan.data.record_schema import RecordSchema
 from lushan.metrics import calibration
-from lushan.metrics.calibration import Aim, Array, Calibration
+from lushan.metrics.calibration import Aim, Array
 from lushan.study.records import Records
 
 Shown = dict[str, Any]
@@ -101,7 +101,7 @@ def _of(split: str, one: Probabilities, known: Probabilities | None, aims: Seque
     content: Shown = {
         "several": one.several,
         "classes_in_all": len(one.labels),
-        "plain": _calibration(calibration.calibration(one.p, one.gold)),
+        "plain": dataclasses.asdict(calibration.calibration(one.p, one.gold)),
         "scaled": None,
     }
     alike = known is not None and known.several == one.several
@@ -109,7 +109,7 @@ def _of(split: str, one: Probabilities, known: Probabilities | None, aims: Seque
         assert known is not None
         temperature = calibration.fitted_temperature(known.p, known.gold)
         scaled = calibration.with_temperature(one.p, temperature, several=one.several)
-        after = _calibration(calibration.calibration(scaled, one.gold))
+        after = dataclasses.asdict(calibration.calibration(scaled, one.gold))
         content["scaled"] = after | {"temperature": temperature, "fitted_on": len(known.p)}
     content["classes"] = [
         _class(label, one, known if alike else None, aims) for label in _frequent(one)
@@ -152,10 +152,6 @@ def _threshold(
         return {"aim": str(aim), "threshold": None}
     sides = {"validation": calibration.at(*known, chosen), "here": calibration.at(*here, chosen)}
     return {"aim": str(aim), "threshold": chosen, **sides}
-
-
-def _calibration(found: Calibration) -> Shown:
-    return dataclasses.asdict(found)
 
 
 def _number(value: float) -> float | None:

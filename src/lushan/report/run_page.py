@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.common import parsing
+from lushan.common.override_text import from_here
 from lushan.common.terminal import echo
 from lushan.common.wording import plural
 from lushan.errors import UserError
@@ -78,7 +78,7 @@ def page(
     """The page's Markdown."""
     with intact(folder.overrides_yaml):
         written = parsing.parse_yaml(checksums.read(folder.path, "overrides.yaml")) or []
-    overrides = [_from_here(str(override)) for override in written]
+    overrides = [from_here(str(override)) for override in written]
     parts = [
         f"# {title or result.name}",
         "```\nlushan train " + shlex.join(overrides) + "\n```",
@@ -93,13 +93,6 @@ def page(
     if notes:
         parts.append("## What to know of these numbers\n\n" + "\n".join(notes))
     return "\n\n".join(parts) + "\n"
-
-
-def _from_here(override: str) -> str:
-    """An override whose absolute path, which no other machine has, is one from this folder."""
-    key, equals, value = override.partition("=")
-    there = Path(value).is_absolute() and Path(value).exists()
-    return f"{key}{equals}{os.path.relpath(value)}" if there else override
 
 
 def _facts(folder: RunFolder, result: RunResult) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import re
-import secrets
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
@@ -15,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.data.record_schema import RecordSchema
-from lushan.errors import RunFailed, UserError
+from lushan.errors import UserError
 from lushan.metrics.calibration import Aim
 from lushan.report import class_scores, curves, details, examples, probabilities
 from lushan.report.class_scores import ClassCounts
@@ -24,9 +21,9 @@ from lushan.report.groups import Gathered, Shown
 from lushan.report.media import Media
 from lushan.report.page import GENERATOR, page
 from lushan.run import checksums
-from lushan.run.files import TEMPORARY
 from lushan.run.folder import RunFolder
 from lushan.run.metrics_csv import SAMPLES, read_samples
+from lushan.run.new_folder import replacing_folder
 from lushan.study import records, schemas
 
 SCRIPTS = (
@@ -79,22 +76,15 @@ def write(
     """
     output = Path(os.path.realpath(output))
     require_ours(output)
-    try:
-        with _replacing_folder(output) as folder:
-            problems = _Writer(made, folder, aims).write(on_progress)
-            files = [path for path in folder.rglob("*") if path.is_file()]
-            size = sum(path.stat().st_size for path in files)
-    except OSError as error:
-        raise RunFailed(f"{output}: cannot be written: {error.strerror or error}") from error
+    with replacing_folder(output) as folder:
+        problems = _Writer(made, folder, aims).write(on_progress)
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        size = sum(path.stat().st_size for path in files)
     return Written(output / "index.html", len(files), size, problems)
 
 
 def require_ours(output: Path) -> None:
-    """Refuse a place where there is something else than a report.
-
-    Raises:
-        UserError: Names what is there.
-    """
+    """Refuse a place where there is something else than a report."""
     hint = "Name a new folder, or that of an earlier report."
     if output.is_file():
         raise UserError("a report is a folder, and this is a file", key="-o", value=str(output))
@@ -121,27 +111,6 @@ def _is_report(index: Path) -> bool:
         return GENERATOR.encode() in index.read_bytes()[:1000]
     except OSError:
         return False
-
-
-@contextlib.contextmanager
-def _replacing_folder(output: Path) -> Iterator[Path]:
-    """A folder beside a place, which takes it when the block ends well."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    mark = f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}"
-    folder, old = (output.with_name(f"{mark}-{name}") for name in ("new", "old"))
-    try:
-        folder.mkdir()
-        yield folder
-        if output.exists():
-            output.rename(old)
-        folder.rename(output)
-    except BaseException:
-        if old.exists() and not output.exists():
-            old.rename(output)
-        raise
-    finally:
-        for path in (folder, old):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 class _Writer:

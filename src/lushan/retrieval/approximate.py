@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lushan.common import extras
 from lushan.errors import UserError
 
 EXACT = "exact"
@@ -34,10 +34,7 @@ def require(kind: str, model: str) -> None:
         return
     if model == "bm25":
         raise UserError("words are searched exactly", key="--index", value=kind)
-    if find_spec("faiss") is None:
-        raise UserError(
-            "faiss is not installed", key="--index", value=kind, hint="pip install 'lushan[faiss]'"
-        )
+    extras.require("faiss", "faiss", what="this index", key="--index", value=kind)
 
 
 def build(vectors: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
@@ -70,10 +67,6 @@ def build(vectors: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
 def read(content: bytes, shape: tuple[int, int]) -> Any:
     """Return an index of faiss.
 
-    Args:
-        content: What `build` gave.
-        shape: Documents and the width of their vectors.
-
     Raises:
         ValueError: It is another one.
     """
@@ -100,13 +93,7 @@ def recall(index: Any, vectors: NDArray[np.float32], k: int = 10) -> float:
 
 @dataclass(frozen=True)
 class Approximate:
-    """Scores of the documents that faiss finds.
-
-    Attributes:
-        index: Of faiss.
-        embedder: Makes the vectors of queries.
-        notes: Takes how many queries were truncated.
-    """
+    """Scores of the documents that faiss finds."""
 
     index: Any
     embedder: Any

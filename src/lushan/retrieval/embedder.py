@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from lushan.data import processing
+from lushan.data.batch.batching import plan_evaluation
 from lushan.errors import UserError
 from lushan.inference import exported
 from lushan.inference.load import Loaded, load, quiet
 from lushan.models import encoders
 from lushan.models.embedding import EmbeddingModel
 from lushan.run.artifacts import is_run
-from lushan.tasks.batches import pad
+from lushan.tasks.batches import pad_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -62,11 +63,10 @@ class Embedder:
             whole = self.tokenizer([self.prefixes[role] + t for t in texts], **most)["input_ids"]
         found = np.zeros((len(texts), self.model.encoder.width), dtype=np.float32)
         with torch.inference_mode():
-            for rows in _batches([len(ids) for ids in whole]):
-                ids = pad([np.asarray(whole[row]) for row in rows], self.tokenizer.pad_token_id)
-                lengths = torch.tensor([[len(whole[row])] for row in rows])
-                mask = (torch.arange(ids.shape[1]) < lengths).long()
-                found[rows] = F.normalize(self.model(ids, mask), dim=-1).numpy()
+            lengths = np.array([len(ids) for ids in whole], dtype=np.int64)
+            for rows in plan_evaluation(lengths, bound=_TOKENS):
+                batch = pad_ids([whole[row] for row in rows], self.tokenizer.pad_token_id)
+                found[rows] = F.normalize(self.model(**batch), dim=-1).numpy()
         return found
 
 
@@ -117,10 +117,6 @@ def embedder_of(
 def of_loaded(loaded: Loaded, max_length: int | None = None) -> Embedder:
     """Make the embedder of a run's model.
 
-    Args:
-        loaded: The run.
-        max_length: See `embedder_of`.
-
     Raises:
         UserError: It is a run of another task.
     """
@@ -133,15 +129,3 @@ def of_loaded(loaded: Loaded, max_length: int | None = None) -> Embedder:
     task: Any = loaded.task
     longest = max_length or loaded.limits.max_length
     return Embedder(loaded.model, loaded.tokenizer, task.prefixes, longest)
-
-
-def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Return rows by length, longest first, so that few of their padded tokens are padding."""
-    found: list[list[int]] = []
-    width = 0
-    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        if not found or (len(found[-1]) + 1) * width > _TOKENS:
-            found.append([])
-            width = max(1, lengths[row])
-        found[-1].append(row)
-    return found

@@ -8,8 +8,6 @@ unless there is a `vectors.faiss` beside the vectors; see `lushan.retrieval.appr
 from __future__ import annotations
 
 import io
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from lushan.common import parsing
 from lushan.errors import UserError
 from lushan.retrieval import approximate
 from lushan.run import files, inside
+from lushan.run.new_folder import replacing_folder
 from lushan.text import bm25
 
 FILE, DOCUMENTS = "index.json", "documents.jsonl"
@@ -72,15 +71,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Index:
-    """An index that was opened.
-
-    Attributes:
-        folder: Where it lies.
-        ids: Of the documents.
-        texts: Of the documents.
-        scorer: Scores them.
-        settings: How it was made.
-    """
+    """An index that was opened."""
 
     folder: Path
     ids: list[str]
@@ -196,17 +187,11 @@ def _place(model: str) -> str:
 
 
 def _write(output: Path, made: Mapping[str, bytes], facts: Mapping[str, Any]) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=output.parent) as temporary:
-        new = Path(temporary) / "new"
-        new.mkdir()
+    with replacing_folder(output) as new:
         for name, content in made.items():
             files.atomic_write(new / name, content)
         sums = {name: files.sha256_file(new / name) for name in made}
         files.write_json(new / FILE, files.proved({"format": 3, **facts, "files": sums}))
-        if output.exists():
-            shutil.rmtree(output)
-        new.rename(output)
 
 
 def open_index(folder: Path, notes: list[str], *, model: str | None = None) -> Index:

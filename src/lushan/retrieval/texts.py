@@ -58,13 +58,7 @@ def read(
 
 
 def documents(file: Path, column: str | None, notes: list[str]) -> tuple[list[str], list[str]]:
-    """Return the ids and texts of the different documents of a file.
-
-    Args:
-        file: The file.
-        column: Of the texts.
-        notes: Takes how many rows are copies of others, or blank.
-    """
+    """Return the ids and texts of the different documents of a file."""
     table = read(file, notes, document=(column, DOCUMENT))
     found: dict[str, str] = {}
     texts = table.column("document").to_pylist()

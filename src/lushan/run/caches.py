@@ -10,15 +10,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 from lushan.common import parsing
 from lushan.errors import RunFailed, UserError
-from lushan.run.files import appending, atomic_write, follow_umask, sha256_file
+from lushan.run import files
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +68,7 @@ def is_whole(path: Path) -> bool:
 
 def write_sum(path: Path) -> None:
     """Write the checksum of a cache file that others have written, in a folder not yet in use."""
-    atomic_write(_sum_of(path), _line(path, path))
+    files.atomic_write(_sum_of(path), _line(path, path))
 
 
 def remove(path: Path) -> None:
@@ -86,27 +84,17 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         RunFailed: The disk refuses.
     """
-    temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as sink:
-            yield sink
-            sink.flush()
-            os.fsync(sink.fileno())
-        follow_umask(temporary)
-        # Before the file itself: a writer killed in between has left no file to be mistrusted.
-        atomic_write(_sum_of(path), _line(path, temporary))
-        temporary.replace(path)
+        with files.replacing(path) as temporary:
+            with temporary.open("wb") as sink:
+                yield sink
+            # Before the file itself: a writer killed in between has left no file to be mistrusted.
+            files.atomic_write(_sum_of(path), _line(path, temporary))
     except IsADirectoryError as error:
         place = error.filename2 or error.filename
         raise UserError("a folder is in the place of a cache file", file=place) from error
     except OSError as error:
         raise RunFailed(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -121,7 +109,7 @@ def only_one(path: Path) -> Iterator[None]:
             import fcntl
 
             place.parent.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context(appending(place))
+            lock = stack.enter_context(files.appending(place))
             # Unlike flock, it is not handed on to forked children: they may outlive the parent.
             fcntl.lockf(lock, fcntl.LOCK_EX)
         except (ImportError, OSError):
@@ -141,7 +129,7 @@ def _sum_of(path: Path) -> Path:
 def _line(path: Path, place: Path) -> bytes:
     """Return what `sha256sum` prints of a file that lies, for now, in another place."""
     # With the name: another file and its checksum are not this one.
-    return f"{sha256_file(place)}  {path.name}\n".encode()
+    return f"{files.sha256_file(place)}  {path.name}\n".encode()
 
 
 # Notes
@@ -167,7 +155,7 @@ def write_note(path: Path, text: str) -> None:
     data = text.encode("utf-8")
     if path.exists() and not path.is_file():
         path.unlink()  # a pipe, which no output may replace
-    atomic_write(path, data + b"\n" + _sum_in(path, data))
+    files.atomic_write(path, data + b"\n" + _sum_in(path, data))
 
 
 def _sum_in(path: Path, data: bytes) -> bytes:

@@ -92,11 +92,6 @@ def read(folder: Path, name: str) -> bytes:
 def read_json(folder: Path, name: str, shape: object = Any) -> Any:
     """Return the value of a run's JSON file.
 
-    Args:
-        folder: The run's.
-        name: Of the file.
-        shape: What it must be; see `parsing.require_shape`.
-
     Raises:
         FileNotFoundError: There is none, and the run has written none.
         UserError: As `read`, or it is not JSON, or of another shape.
@@ -137,11 +132,7 @@ def verified(folder: Path, name: str) -> Path:
 
 
 def require_listed_as(folder: Path, name: str, path: Path) -> None:
-    """Make sure that a file is what the run listed under a name, wherever it lies now.
-
-    Raises:
-        UserError: It is not.
-    """
+    """Make sure that a file is what the run listed under a name, wherever it lies now."""
     known = _known(folder)
     if known is not None and RESULT in known["files"]:
         _compare(known, path, name, sha256_file(path) if path.is_file() else "")

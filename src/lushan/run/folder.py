@@ -57,9 +57,6 @@ class RunFolder:
     """The folder of one run.
 
     Making one touches nothing; `locked()` creates the folder.
-
-    Args:
-        path: The folder.
     """
 
     run_json = _Inside("run.json")
@@ -370,11 +367,6 @@ def _remove(made: Sequence[Path]) -> None:
             place.rmdir()
         except OSError:  # another run is there by now
             return
-
-
-def stored(config: Mapping[str, Any]) -> RunResult | None:
-    """Return the result of the run that a config describes, if it was carried out before."""
-    return RunFolder.of(config).result()
 
 
 def _now() -> str:

@@ -66,12 +66,7 @@ class Change(NamedTuple):
 def changes(
     before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]
 ) -> list[Change]:
-    """Return what has changed of what was recorded; what was not recorded is not known.
-
-    Args:
-        before: Kind to name to hash, as it was recorded.
-        now: The same, of now.
-    """
+    """Return what has changed of what was recorded; what was not recorded is not known."""
     found = []
     for kind in (k for k in KINDS if k in before):
         old, new = before[kind], now.get(kind) or {}
@@ -103,17 +98,7 @@ def require_unchanged(
     folder: Path,
     names: Mapping[str, str] | None = None,
 ) -> None:
-    """Refuse to take a run for one of other inputs than it was begun with.
-
-    Args:
-        before: What the run was begun with.
-        now: What is there now.
-        folder: The run's.
-        names: See `Change.called`.
-
-    Raises:
-        UserError: Names what has changed.
-    """
+    """Refuse to take a run for one of other inputs than it was begun with."""
     if not (found := [change.called(names or {}) for change in changes(before, now)]):
         return
     raise UserError(

@@ -32,11 +32,7 @@ def is_inside(path: str | Path, folder: str | Path) -> bool:
 
 
 def require(path: Path, folder: Path) -> None:
-    """Make sure that a file, links followed, lies in a folder.
-
-    Raises:
-        UserError: It does not.
-    """
+    """Make sure that a file, links followed, lies in a folder."""
     if not is_inside(path, folder):
         raise leads_out(path, folder)
 
@@ -67,10 +63,6 @@ def files_of(folder: Path, *, key: str | None = None) -> dict[str, Path]:
     """Return the files of a folder and of those below it, by their paths inside it, sorted.
 
     Hidden ones and compiled code are left out.
-
-    Args:
-        folder: A folder.
-        key: The config key that names it, for the error.
 
     Raises:
         UserError: One is a link that leads out of the folder.
@@ -124,9 +116,6 @@ def require_no_way_out(folder: Path, *, but: Collection[str] = ()) -> None:
     Args:
         folder: A folder.
         but: Names of folders in it whose folders are not looked into.
-
-    Raises:
-        UserError: A link below it leads out of it.
     """
     for parent, folders, names in os.walk(folder):
         for name in (*folders, *names):
@@ -139,11 +128,7 @@ def require_no_way_out(folder: Path, *, but: Collection[str] = ()) -> None:
 
 
 def require_own_run(folder: Path) -> None:
-    """Make sure that what is read, written and removed below a run folder is its own.
-
-    Raises:
-        UserError: A link in it leads out of it.
-    """
+    """Make sure that what is read, written and removed below a run folder is its own."""
     require_no_way_out(folder, but=TRACKED)
 
 

@@ -19,10 +19,6 @@ _INSTALL = {
 def in_package(path: str, key: str) -> Path:
     """Return the folder or file that `pkg://package/folder/inside` names.
 
-    Args:
-        path: As a config has it.
-        key: The config key it comes from, for the error.
-
     Raises:
         UserError: There is no such package, or no such place in it.
     """

@@ -10,11 +10,7 @@ from lushan.common.terminal import console, is_quiet
 
 
 class Bar:
-    """A bar on a terminal while something is done to many.
-
-    Args:
-        what: They are, in a word.
-    """
+    """A bar on a terminal while something is done to many."""
 
     def __init__(self, what: str) -> None:
         self.what = what

@@ -66,11 +66,7 @@ def is_stated(config: Mapping[str, Any]) -> bool:
 
 
 def require(config: Mapping[str, Any]) -> None:
-    """Refuse a config that needs what the command line does not permit.
-
-    Raises:
-        UserError: It does.
-    """
+    """Refuse a config that needs what the command line does not permit."""
     if is_stated(config) and not _permitted:
         raise UserError(
             "this runs the code that comes with its model, which a config cannot permit",

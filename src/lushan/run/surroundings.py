@@ -15,11 +15,7 @@ NUMBERS = (
 
 
 def require_folder() -> None:
-    """Make sure that the working folder is there.
-
-    Raises:
-        UserError: It was removed.
-    """
+    """Make sure that the working folder is there."""
     try:
         Path.cwd()
     except FileNotFoundError as error:
@@ -27,11 +23,7 @@ def require_folder() -> None:
 
 
 def require_numbers() -> None:
-    """Make sure that the variables of launchers are numbers.
-
-    Raises:
-        UserError: Names the first that is none.
-    """
+    """Make sure that the variables of launchers are numbers."""
     for name in NUMBERS:
         value = os.environ.get(name)
         if value is not None and not (value.isascii() and value.isdigit()):

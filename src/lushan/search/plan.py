@@ -50,11 +50,6 @@ def directions_of(
 ) -> list[str]:
     """Return for each metric whether it is minimized or maximized.
 
-    Args:
-        metrics: By name, with the split's.
-        measures: What is to be known of each.
-        asked: What the config says; None asks the metrics.
-
     Raises:
         UserError: A metric does not say it, or what the config says does not fit the metrics.
     """
@@ -80,11 +75,7 @@ def directions_of(
 
 
 def require_prunable(metrics: Sequence[str]) -> None:
-    """Refuse to prune trials of several metrics, or by what validation does not say.
-
-    Raises:
-        UserError: Names what is in the way.
-    """
+    """Refuse to prune trials of several metrics, or by what validation does not say."""
     if len(metrics) > 1:
         raise UserError(
             "trials are pruned by one metric",

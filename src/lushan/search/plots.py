@@ -25,12 +25,6 @@ def draw(
 ) -> list[str]:
     """Draw what there is to see.
 
-    Args:
-        study: Optuna's.
-        metrics: What is optimised, with its unit.
-        importance: Of each key, where it is known.
-        folder: Where the files go.
-
     Returns:
         Their names.
     """

@@ -122,9 +122,6 @@ def round_proposals(sampler: Any) -> BaseSampler:
 
     Optuna keeps what the sampler says, so what is recorded and what the trial is trained with are
     the same number, and the sampler learns from it.
-
-    Args:
-        sampler: Of Optuna's.
     """
     relative, independent = sampler.sample_relative, sampler.sample_independent
 

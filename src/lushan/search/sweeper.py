@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from lushan.common import extras
 from lushan.common.terminal import echo
 from lushan.common.units import measure_of
 from lushan.config.build import build
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from optuna import Trial
     from optuna.samplers import BaseSampler
 
-log = logging.getLogger(__name__)
 
 STEADY = ("GridSampler", "QMCSampler", "CmaEsSampler")
 """Samplers whose next proposal is a place in one sequence, which the seed stands for."""
@@ -106,9 +105,6 @@ class Search(Sweeper):
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """Search until there are `n_trials`.
 
-        Args:
-            arguments: The command line's overrides.
-
         Returns:
             What the jobs of this process returned.
 
@@ -116,7 +112,8 @@ class Search(Sweeper):
             UserError: There is nothing to search, or what is named cannot be searched.
             Interrupted: A signal stopped the search; the same command resumes it.
         """
-        _require_optuna()
+        needed = ("optuna", "hydra_plugins.hydra_optuna_sweeper")
+        extras.require("search", *needed, what="a search", key="hparams_search")
         plan = self._plan(arguments)
         if self._kind == "GridSampler":
             self.n_trials = min(self.n_trials, math.prod(map(len, space.grid(plan.space).values())))
@@ -124,7 +121,7 @@ class Search(Sweeper):
         done: list[JobReturn] = []
         try:
             with trials.searching():
-                _report(self._beginning(plan, trials))
+                echo(self._beginning(plan, trials))
                 self._search(plan, trials, place, done)
         finally:
             preset = None if self.preset is None else str(self.preset)
@@ -328,16 +325,3 @@ def _as_override(value: object) -> str:
     if isinstance(value, str):
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return space.written(value)
-
-
-def _require_optuna() -> None:
-    try:
-        import hydra_plugins.hydra_optuna_sweeper  # noqa: F401
-        import optuna  # noqa: F401
-    except ImportError as error:
-        hint = "pip install 'lushan[search]'"
-        raise UserError("a search needs Optuna", key="hparams_search", hint=hint) from error
-
-
-def _report(text: str) -> None:
-    echo(text)

@@ -56,13 +56,7 @@ def opened(place: str) -> BaseStorage:
 
 
 class Trials:
-    """The trials of one search, shared by all processes that carry it out.
-
-    Args:
-        study: Optuna's.
-        storage: Its storage.
-        folder: Of the search.
-    """
+    """The trials of one search, shared by all processes that carry it out."""
 
     def __init__(self, study: Study, storage: BaseStorage, folder: Path) -> None:
         self.study, self.storage, self.folder = study, storage, folder
@@ -148,11 +142,6 @@ class Ongoing:
     """One trial, as the run sees that carries it out.
 
     Its storage is opened by the first who asks for it: of several ranks only the first one does.
-
-    Args:
-        storage: Where the search is kept.
-        study: Its name.
-        number: Of the trial.
     """
 
     def __init__(self, storage: str, study: str, number: int) -> None:

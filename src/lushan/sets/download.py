@@ -60,13 +60,7 @@ class _Failed(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Fetched:
-    """A file that was downloaded.
-
-    Attributes:
-        url: Where it came from.
-        bytes: Its size.
-        sha256: Its hash.
-    """
+    """A file that was downloaded."""
 
     url: str
     bytes: int

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypedDict
@@ -21,6 +20,7 @@ from lushan.errors import RunFailed, UserError
 from lushan.public_sets import DataSet
 from lushan.run.caches import only_one
 from lushan.run.files import sha256_file, write_json
+from lushan.run.new_folder import replacing_folder
 from lushan.run.progress import Bar
 from lushan.sets.space import require_space, size_text
 
@@ -83,10 +83,6 @@ def needs_consent(one: DataSet) -> bool:
 @functools.cache
 def folder_of(address: str, key: str) -> Path:
     """Return the folder that `set://NAME` stands for, downloaded where it is not there.
-
-    Args:
-        address: As the config has it.
-        key: Its key, for the error.
 
     Raises:
         UserError: There is no such set, or it is not here and must not, or cannot be downloaded.
@@ -173,9 +169,7 @@ def _make(one: DataSet, folder: Path, before: Mapping[str, Source], note: Note) 
     raw.mkdir(parents=True, exist_ok=True)
     require_space(2 * one.bytes, raw)
     fetched = _fetch_all(one, raw, before, note)
-    made = Path(tempfile.mkdtemp(prefix=f".tmp-{one.name}-", dir=cache()))
-    try:
-        made.chmod(0o755)
+    with replacing_folder(folder) as made:
         _prepare(one, raw, made)
         files = sorted(file for file in made.rglob("*") if file.is_file())
         record: Record = {
@@ -186,11 +180,6 @@ def _make(one: DataSet, folder: Path, before: Mapping[str, Source], note: Note) 
             "files": {str(file.relative_to(made)): sha256_file(file) for file in files},
         }
         write_json(made / RECORD, record)
-        if folder.exists():
-            shutil.rmtree(folder)
-        made.replace(folder)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     shutil.rmtree(raw, ignore_errors=True)
 
 

@@ -73,13 +73,7 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """Verdict on a claim.
-
-    Attributes:
-        claim: The claim.
-        verdict: `holds`, `fails` or `undecided`.
-        why: The numbers.
-    """
+    """Verdict on a claim."""
 
     claim: Claim
     verdict: str
@@ -151,12 +145,6 @@ def _written(study: Study, text: str, key: str) -> tuple[float, bool]:
 
 def scaled(study: Study, claim: Claim, measure: Measure, key: str) -> Claim:
     """Return a claim with its numbers as `result.json` has them.
-
-    Args:
-        study: Whose claim it is.
-        claim: As it was read.
-        measure: Of its metric.
-        key: Of the claim in the study's file.
 
     Raises:
         UserError: A number is in percent where the metric is no share, or the other way round.

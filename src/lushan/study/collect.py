@@ -74,10 +74,6 @@ def members(
 ) -> tuple[list[Member], list[str]]:
     """The runs at and below some folders, in the order they were started; notes on those twice.
 
-    Args:
-        places: The folders.
-        where: Those alone that fit all of these.
-
     Raises:
         UserError: There is no such folder, or no run in it that fits.
     """
@@ -181,10 +177,6 @@ def shown(path: Path) -> str:
 def require_known(runs: Sequence[Member], keys: Mapping[str, Sequence[str]]) -> None:
     """Every key that was named must be one of some run.
 
-    Args:
-        runs: The runs.
-        keys: Option to the keys named with it.
-
     Raises:
         UserError: Names the key, and the nearest one that there is.
     """
@@ -262,12 +254,7 @@ def choose_metrics(runs: Sequence[Member], wanted: Sequence[str]) -> list[str]:
 
 
 def measure(runs: Iterable[Member], metric: str) -> Measure:
-    """Return what runs state of a metric; its direction and unit only where all agree.
-
-    Args:
-        runs: Complete or not.
-        metric: With its split.
-    """
+    """Return what runs state of a metric; its direction and unit only where all agree."""
     found = [run.measure(metric) for run in runs if run.number(metric) is not None]
     if not found:
         return UNKNOWN

@@ -31,12 +31,7 @@ def stated_apart(runs: Sequence[Member], metric: str) -> str | None:
 
 
 def reason(runs: Sequence[Member], metric: str) -> str | None:
-    """Return why a metric does not compare between some runs; None where it does.
-
-    Args:
-        runs: Those that have no such metric are left out.
-        metric: With its split.
-    """
+    """Return why a metric does not compare between some runs; None where it does."""
     with_it = [run for run in runs if run.number(metric) is not None]
     if len(with_it) < 2:
         return None

@@ -51,11 +51,7 @@ class Contrast:
 
 
 def require_test(test: str) -> None:
-    """Refuse a test that there is not.
-
-    Raises:
-        UserError: Names those that there are.
-    """
+    """Refuse a test that there is not."""
     if test not in TESTS:
         hint = one_of(test, TESTS)
         raise UserError("no such test", key="--test", value=test, hint=hint)

@@ -169,16 +169,7 @@ def _largest(
     measure: Measure,
     what: str,
 ) -> Changes:
-    """Return the examples that got worse and better.
-
-    Args:
-        ours: The first run's.
-        theirs: The other's.
-        places: Of the examples that have values.
-        values: (2, N) of these, of both runs.
-        measure: Of the values.
-        what: How they were compared, for people.
-    """
+    """Return the examples that got worse and better."""
     by = values[1] - values[0]
     gain = np.nan_to_num(by if measure.higher_is_better else -by)
     groups = {}

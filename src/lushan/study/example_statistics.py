@@ -100,10 +100,6 @@ def counted(
 def score_of(measure: Measure, **more: Any) -> Callable[[Array], Array]:
     """Return the function from summed statistics to a metric.
 
-    Args:
-        measure: Of the metric.
-        more: Keyword arguments beside its options.
-
     Raises:
         UserError: It is not one that may be called.
     """

@@ -47,15 +47,7 @@ def hashes(a: Member, b: Member) -> Apart:
 
 
 def require_alike(cell: Sequence[Member], over: Sequence[str]) -> None:
-    """Refuse to average runs that were made from different files or code.
-
-    Args:
-        cell: The runs that would be averaged.
-        over: Keys that they may differ in.
-
-    Raises:
-        UserError: Names what is different, and two runs.
-    """
+    """Refuse to average runs that were made from different files or code."""
     allowed = tuple(f"{key.replace('/', '.')}." for key in over)
     if not (found := _first_apart(cell, allowed)):
         return

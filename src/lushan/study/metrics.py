@@ -19,10 +19,6 @@ SPLITS = ("val", "test")
 def require(plan: Plan, claims: Sequence[Claim]) -> None:
     """Each metric of tables, plots and claims must be one that some run will report.
 
-    Args:
-        plan: The study, spelled out.
-        claims: Its claims.
-
     Raises:
         UserError: Names the metric, where it stands, and the nearest one that there is.
     """

@@ -21,13 +21,7 @@ MARKERS = "osD^vPX"
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """A plot.
-
-    Attributes:
-        name: Of its file.
-        caption: What it shows.
-        figure: The plot itself.
-    """
+    """A plot."""
 
     name: str
     caption: str

@@ -129,11 +129,6 @@ def of_members(
     Runs that have read the same rows have the same examples in the same order, whatever their
     files and columns were called: an id is made of these where the data has none.
 
-    Args:
-        runs: Complete ones.
-        metric: With its split.
-        read: From `differences.reader`.
-
     Raises:
         Undecided: See `side_by_side`.
         UserError: There is nothing stored, or it is damaged.
@@ -157,10 +152,6 @@ def _named_like(first: Records, rows: Records) -> Records:
 
 def side_by_side(runs: Sequence[Records], schemas: Sequence[RecordSchema]) -> list[list[int]]:
     """Return of some runs the places of the examples, in the order of the first.
-
-    Args:
-        runs: The records of each.
-        schemas: What they hold.
 
     Raises:
         Undecided: The runs evaluated different examples, or against different gold answers.

@@ -20,10 +20,6 @@ from lushan.study.table import arrange, compared
 def tables(plan: Plan, format: str) -> tuple[str, list[str]]:
     """All tables of a study and, in Markdown and JSON, its claims.
 
-    Args:
-        plan: The study, spelled out.
-        format: One of `formats.FORMATS`.
-
     Returns:
         The text, and notes that the format has no place for.
 
@@ -64,12 +60,6 @@ def grids(plan: Plan) -> list[Grid]:
 def arranged(plan: Plan, members: Sequence[Member], table: Table, key: str) -> Grid:
     """The runs of a study in the cells of a table, without differences to a baseline.
 
-    Args:
-        plan: The study.
-        members: Its runs.
-        table: What its rows and columns are.
-        key: Of the study's file, that names the metrics.
-
     Raises:
         UserError: No run is complete, or none has such a metric; names the key.
     """
@@ -97,13 +87,7 @@ def _against(grid: Grid, table: Table) -> Grid:
 
 
 def page(plan: Plan, text: str, plots: Mapping[str, str]) -> str:
-    """A study as a page: what was asked, how it is run, what came out.
-
-    Args:
-        plan: The study.
-        text: Its tables and claims.
-        plots: File to what it shows.
-    """
+    """A study as a page: what was asked, how it is run, what came out."""
     study = plan.study
     name = shlex.quote(_from_here(study.file))
     axes = [

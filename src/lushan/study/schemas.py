@@ -15,10 +15,6 @@ from lushan.run.result import RunResult
 def schema_of(result: RunResult, folder: Path) -> RecordSchema:
     """Return what the predictions of a run hold.
 
-    Args:
-        result: The run's.
-        folder: Where the run is, for the error.
-
     Raises:
         UserError: The result does not state it.
     """

@@ -21,10 +21,6 @@ Read = Callable[[Mapping[str, Any]], tuple[Inputs, Sequence[str]]]
 def marked(plan: Plan, read: Read) -> tuple[Plan, list[str]]:
     """Return a study with those of its complete runs marked that are stale.
 
-    Args:
-        plan: The study, spelled out.
-        read: Reads what a run of a config would read now.
-
     Returns:
         The study, and a line on what could not be checked because it is not on this machine.
     """

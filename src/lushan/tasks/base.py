@@ -115,7 +115,6 @@ class Task(TaskMetrics):
         Raises:
             UserError: A label stands in an evaluation split alone.
         """
-        del corpus
 
     def state(self) -> dict[str, Any]:
         """Return what `prepare` learned, as JSON."""
@@ -123,7 +122,6 @@ class Task(TaskMetrics):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `state` gave, instead of `prepare`."""
-        del state
 
     @abc.abstractmethod
     def options(self) -> dict[str, Any]:
@@ -139,7 +137,6 @@ class Task(TaskMetrics):
 
     def limits(self, limits: Limits, split: str) -> Limits:
         """Return the limits of a feature of a split, as far as the task decides them."""
-        del split
         return limits
 
     @abc.abstractmethod
@@ -182,7 +179,6 @@ class Task(TaskMetrics):
 
     def special_ids(self, processor: Processor) -> dict[str, int]:
         """Return ids of tokens that a fresh model's config gets, by their names there."""
-        del processor
         return {}
 
     @abc.abstractmethod
@@ -195,7 +191,6 @@ class Task(TaskMetrics):
         Raises:
             UserError: It sees what it is to predict, or does not see what it is to predict from.
         """
-        del model
 
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
@@ -210,7 +205,6 @@ class Task(TaskMetrics):
             seed: Of this epoch.
             training: Whether they are learned; evaluation sees an image as it is.
         """
-        del seed, training
         return rows
 
     def remember(
@@ -226,7 +220,6 @@ class Task(TaskMetrics):
             folder: For files that all runs share.
             device: Where it is computed.
         """
-        del model, encoded, folder, device
         return []
 
     counts_targets: bool = False
@@ -267,7 +260,6 @@ class Task(TaskMetrics):
 
         For `debug=batch`. Of language models it can be seen without.
         """
-        del batch
         return []
 
     def tune(self, table: pa.Table, records: Records) -> None:
@@ -279,11 +271,9 @@ class Task(TaskMetrics):
             table: The validation split.
             records: See `evaluate`.
         """
-        del table, records
 
     def begin(self, table: pa.Table) -> None:
         """Prepare for the split that is evaluated next, before its first batch."""
-        del table
 
     def generate(self, model: nn.Module, batch: Batch) -> Records:
         """Fields to add to the records of `predict`, in their order; see `generates`."""
@@ -295,7 +285,6 @@ class Task(TaskMetrics):
         Of a document that is its beginning, of a dialogue the messages before the answer, of a
         pair the source.
         """
-        del rows
         return None
 
     def choose_among(self, labels: Sequence[str]) -> None:
@@ -316,12 +305,10 @@ class Task(TaskMetrics):
 
     def media(self, rows: dict[str, list[Any]]) -> list[Seen] | None:
         """Return what a model reads besides the tokens of `prompts`; None where that is all."""
-        del rows
         return None
 
     def endings(self, model: PreTrainedModel) -> list[int]:
         """The tokens by which a model of transformers ends a text of this task's."""
-        del model
         return []
 
     @abc.abstractmethod
@@ -333,13 +320,7 @@ class Task(TaskMetrics):
         """Predictions as people and programs read them, from `join`'s; `table` has the texts."""
 
     def with_inputs(self, table: pa.Table, joined: Records, keep: Keep | None = None) -> Records:
-        """Return records with what the model was given, as it is stored.
-
-        Args:
-            table: The corpus split.
-            joined: One record an example.
-            keep: Keeps files beside the predictions; see `Evaluation.add_file`.
-        """
+        """Return records with what the model was given, as it is stored."""
         there = present(inputs(self.fields), table)
         columns = [
             [field.stored(value, keep) for value in table.column(name).to_pylist()]
@@ -366,7 +347,6 @@ class Task(TaskMetrics):
         Raises:
             UserError: transformers has no such model.
         """
-        del trained
         raise UserError(
             f"transformers has no form for {type(self).__name__}",
             key="task",

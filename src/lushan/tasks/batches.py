@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -14,6 +15,8 @@ from torch import Tensor
 Features = dict[str, list[Any]]
 """Name of a column to a value a feature."""
 Batch = dict[str, Tensor]
+EXAMPLE = (("length", pa.int32()), ("targets", pa.int32()), ("example", pa.int64()))
+"""Columns of every schema: tokens, how many are learned, and the example's place in its split."""
 IGNORED = -100
 """The label of a place that has none; PyTorch's own default."""
 

@@ -16,7 +16,7 @@ from lushan.data.processing import require_tokenizer
 from lushan.data.source import Corpus
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.tasks import language_export
-from lushan.tasks.batches import IGNORED, Features, Limits
+from lushan.tasks.batches import EXAMPLE, IGNORED, Features, Limits
 from lushan.tasks.language import LanguageTask
 from lushan.text.document_tokens import borders, cut, tokens_of
 
@@ -50,9 +50,7 @@ class CausalLM(LanguageTask):
         [
             ("tokens", pa.list_(pa.int32())),
             ("skip", pa.int32()),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
             ("cut", pa.int32()),
             ("unknown_tokens", pa.int32()),
         ]
@@ -95,7 +93,6 @@ class CausalLM(LanguageTask):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        del seed, training  # nothing is random
         return [shifted(row) for row in rows]
 
     def bytes_of(self, table: pa.Table) -> NDArray[np.float64]:

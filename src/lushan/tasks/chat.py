@@ -153,7 +153,6 @@ class Chat(LanguageTask):
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
-        del processor  # `use` has got to know it
         return self._encoder.encode(rows, first, limits)
 
     @property
@@ -171,7 +170,6 @@ class Chat(LanguageTask):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        del seed, training  # nothing is random
         return [self.sight.drawn(shifted(row)) if "images" in row else shifted(row) for row in rows]
 
     def remember(

@@ -17,7 +17,7 @@ from lushan.errors import UserError
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting
-from lushan.tasks.batches import Batch, Features, Limits, pad_inputs
+from lushan.tasks.batches import EXAMPLE, Batch, Features, Limits, pad_inputs
 from lushan.tasks.labels import LabelTask
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ class Classification(LabelTask):
             ("input_ids", pa.list_(pa.int32())),
             ("token_type_ids", pa.list_(pa.int8())),
             ("labels", pa.list_(pa.float32())),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
             ("cut", pa.int32()),
             ("unknown", pa.int32()),
             ("unknown_tokens", pa.int32()),

@@ -28,7 +28,7 @@ from lushan.models.language import WholeModel
 from lushan.models.towers import Towers, paired_losses, sigmoid_losses
 from lushan.tasks import pictures, towers_export
 from lushan.tasks.base import Task
-from lushan.tasks.batches import Batch, Features, Limits, pad_inputs
+from lushan.tasks.batches import EXAMPLE, Batch, Features, Limits, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.nearest_pairs import NearestPairs
 from lushan.text.document_tokens import borders, tokens_of
@@ -38,7 +38,7 @@ from lushan.vision.augment import Augment
 if TYPE_CHECKING:
     from lushan.metrics.metric import Metric
 
-PAIRED: Fields = {"text": Text(), "image": Image()}
+PAIRED: Fields = {"text": Text(names=("caption", "sentence", "comment")), "image": Image()}
 KEYS = ("text", "image")
 INPUTS = ("input_ids", "attention_mask")
 AT_ONCE = 1024
@@ -74,9 +74,7 @@ class Contrastive(Task):
             ("is_path", pa.int8()),
             ("input_ids", pa.list_(pa.int32())),
             ("keys", pa.list_(pa.int64())),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
             ("cut", pa.int32()),
         ]
     )
@@ -95,7 +93,6 @@ class Contrastive(Task):
         self.choices: list[str] = []
         self.added = metrics or {}
         self.main_metric = monitor
-        self.labels: list[str] = []
         self.tokenizer: Any = None
         self.processor: Any = None
 
@@ -152,7 +149,6 @@ class Contrastive(Task):
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Any, limits: Limits
     ) -> Features:
-        del processor
         if self.choices:  # its text is not asked for
             rows = {**rows, "text": [""] * len(rows["image"])}
         if missing := [name for name in KEYS if name not in rows]:

@@ -75,11 +75,6 @@ class DialogueEncoder:
     def encode(self, rows: Mapping[str, Sequence[Any]], first: int, limits: Limits) -> Features:
         """Return the features of some rows.
 
-        Args:
-            rows: Columns of a corpus.
-            first: Number of the first row in its split.
-            limits: Of a feature's length.
-
         Raises:
             UserError: A dialogue has no turn to learn, or the template refuses it.
         """

@@ -76,10 +76,6 @@ class Sight:
     def shown(self, messages: Messages, place: Mapping[str, Any] | None = None) -> Messages:
         """Return messages whose images have their tokens (`TOKENS`), or none in the blind.
 
-        Args:
-            messages: A dialogue.
-            place: Its `file` and `line`, for errors.
-
         Raises:
             UserError: An image cannot be read, or the model sees none.
         """

@@ -28,7 +28,7 @@ from lushan.models.embedding import EmbeddingModel, candidates_of, losses_of
 from lushan.models.exported import TEXTS, ExportSpec, TrainedModel
 from lushan.tasks import rankings
 from lushan.tasks.base import Task
-from lushan.tasks.batches import Batch, Features, Limits, pad_ids, pad_inputs
+from lushan.tasks.batches import EXAMPLE, Batch, Features, Limits, pad_ids, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.exporting import of_vectors
 from lushan.text import bm25
@@ -75,9 +75,7 @@ class Embedding(Task):
             ("keys", pa.list_(pa.int64())),
             ("scores", pa.list_(pa.float32())),
             ("vectors", pa.list_(pa.float32())),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
             ("cut", pa.int32()),
         ]
     )
@@ -90,14 +88,12 @@ class Embedding(Task):
         pooling: Literal["mean", "cls"] = "mean",
         query_prefix: str = "",
         passage_prefix: str = "",
-        temperature: float = 0.05,
+        temperature: Annotated[float, Within(above=0)] = 0.05,
         dims: list[int] | None = None,
         baseline: Literal["bm25"] | None = "bm25",
         metrics: dict[str, Any] | None = None,
         monitor: str = "ndcg_10",
     ) -> None:
-        if not temperature > 0:
-            raise UserError("must be above 0", key="task.temperature", value=temperature)
         self.added = metrics or {}
         self.taught_by = {"margin_mse": "scores", "kl": "scores", "kl_batch": "vectors"}.get(loss)
         among = functools.partial(losses.contrastive, temperature=temperature)
@@ -112,7 +108,6 @@ class Embedding(Task):
         self.pooling, self.temperature, self.dims = pooling, temperature, dims or []
         self.prefixes = {"query": query_prefix, "passage": passage_prefix}
         self.baseline, self.main_metric = baseline, monitor
-        self.labels: list[str] = []
 
     @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
@@ -121,12 +116,6 @@ class Embedding(Task):
     def prepare(self, corpus: Corpus) -> None:
         if self.taught_by is not None:
             require_taught(corpus.splits["train"], self.taught_by, key="task.loss")
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        del state
 
     def options(self) -> dict[str, Any]:
         return {"task": "embedding", **self.prefixes}

@@ -34,10 +34,6 @@ def tokenizer_for(trained: TrainedModel, max_length: int) -> PreTrainedTokenizer
 
     Segments are no input of a model that does not distinguish them: some would refuse them, and
     GPT-2 would take them for tokens.
-
-    Args:
-        trained: The run's model.
-        max_length: Tokens of a text, at most.
     """
     tokenizer, model = copy.deepcopy(processing.require_tokenizer(trained.processor)), trained.plain
     tokenizer.model_max_length = max_length

@@ -16,7 +16,7 @@ from lushan.data.source import Corpus
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting, pictures
-from lushan.tasks.batches import Batch, Features, Limits
+from lushan.tasks.batches import EXAMPLE, Batch, Features, Limits
 from lushan.tasks.labels import TARGETS, LabelTask
 from lushan.vision import images, processors
 from lushan.vision.augment import Augment
@@ -54,9 +54,7 @@ class ImageClassification(LabelTask):
             ("image", pa.list_(pa.uint8())),
             ("is_path", pa.int8()),
             ("labels", pa.list_(pa.float32())),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
         ]
     )
 
@@ -85,7 +83,6 @@ class ImageClassification(LabelTask):
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
-        del processor, limits
         labels = self.encoded_labels(rows.get("label"), len(rows["image"]))
         _, height, width = self.shape
         patches = -(-height // PATCH) * -(-width // PATCH)

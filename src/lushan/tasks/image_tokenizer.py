@@ -26,7 +26,7 @@ from lushan.models.language import WholeModel
 from lushan.models.losses import wide
 from lushan.tasks import pictures
 from lushan.tasks.base import Task
-from lushan.tasks.batches import Batch, Features, Limits
+from lushan.tasks.batches import EXAMPLE, Batch, Features, Limits
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.vision import images, processors
 from lushan.vision.augment import Augment
@@ -70,9 +70,7 @@ class ImageTokenizer(Task):
         [
             ("image", pa.list_(pa.uint8())),
             ("is_path", pa.int8()),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
         ]
     )
 
@@ -92,7 +90,6 @@ class ImageTokenizer(Task):
 
     @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
-        del node
         from lushan.metrics.families import images as family
 
         return family.metrics()
@@ -142,7 +139,6 @@ class ImageTokenizer(Task):
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
-        del processor, limits
         values = math.prod(self.shape)
         number = len(rows["image"])
         return {

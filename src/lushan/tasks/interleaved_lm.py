@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pyarrow as pa
-from torch import nn
 
 from lushan.configurable import Within, configurable
 from lushan.data.demo import demo_corpus
@@ -20,9 +19,8 @@ from lushan.data.source import Corpus
 from lushan.models import codec as coding
 from lushan.models import image_codecs
 from lushan.models.decoding import Settings
-from lushan.models.language import language_model
 from lushan.tasks import pictures
-from lushan.tasks.batches import Batch, Features, Limits
+from lushan.tasks.batches import Features, Limits
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.picture_lm import PictureLM, too_long
 from lushan.text import parts
@@ -97,7 +95,6 @@ class InterleavedLM(PictureLM):
         }
 
     def prepare(self, corpus: Corpus) -> None:
-        del corpus
         self.images = self.make_images()
 
     def options(self) -> dict[str, Any]:
@@ -108,7 +105,6 @@ class InterleavedLM(PictureLM):
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
-        del processor
         begin, end = borders(self.tokenizer)
         pieces = self._pieces([of_struct(value) for value in rows["content"]], rows["id"])
         features: Features = {field.name: [] for field in self.schema}
@@ -143,7 +139,6 @@ class InterleavedLM(PictureLM):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        del seed, training  # nothing is random
         names = ("index", "example", "drawn", "targets", "skip", "length")
         return [
             {**{name: row[name] for name in names}, "input_ids": ids[:-1], "labels": ids[1:]}
@@ -153,30 +148,22 @@ class InterleavedLM(PictureLM):
 
     # Writing and drawing
 
-    def generate(self, model: nn.Module, batch: Batch) -> Records:
-        network = language_model(model).model
-        rows = zip(batch["input_ids"].tolist(), batch["skip"].tolist(), strict=True)
-        prompts = [ids[:skip] for ids, skip in rows]
-        found: Records = [{} for _ in prompts]
-        drawn = [row for row, flag in enumerate(batch["drawn"].tolist()) if flag]
-        written = [row for row in range(len(prompts)) if row not in set(drawn)]
-        if drawn:
-            begun = [[*prompts[row], self.codec.begin] for row in drawn]
-            numbers = [int(batch["example"][row]) for row in drawn]
-            made = coding.draw(network, self.codec, begun, self.settings, 1.0, numbers)
-            for row, codes in zip(drawn, made, strict=True):
-                found[row]["codes"] = codes
-        if written:
-            short = dataclasses.replace(self.settings, max_new_tokens=MOST)
-            texts = coding.caption(network, self.codec, [prompts[row] for row in written], short)
-            for row, text in zip(written, texts, strict=True):
-                found[row]["written"] = text
-        return found
+    def drawn(
+        self, network: Any, prompts: list[list[int]], numbers: Sequence[int]
+    ) -> Iterable[dict[str, Any]]:
+        codes = coding.draw(network, self.codec, prompts, self.settings, 1.0, numbers)
+        return ({"codes": each} for each in codes)
+
+    def written(
+        self, network: Any, prompts: list[list[int]], numbers: Sequence[int]
+    ) -> Iterable[dict[str, Any]]:
+        short = dataclasses.replace(self.settings, max_new_tokens=MOST)
+        texts = coding.caption(network, self.codec, prompts, short)
+        return ({"written": text} for text in texts)
 
     def composed(
         self, network: Any, texts: Sequence[str], settings: Settings, scale: float
     ) -> list[list[int]]:
-        del scale
         begin = borders(self.tokenizer)[0]
         prompts = [[begin, *ids] for ids in self.codec.text_ids(texts)]
         return coding.compose(network, self.codec, prompts, settings)

@@ -25,12 +25,7 @@ _EXAMPLES = 4
 
 
 def spec(trained: TrainedModel, items: Catalogue) -> ExportSpec:
-    """Describe the exported model: vectors of ids and texts are one table of embeddings then.
-
-    Args:
-        trained: The run's model.
-        items: All items.
-    """
+    """Describe the exported model: vectors of ids and texts are one table of embeddings then."""
     tokenizer = require_tokenizer(trained.processor)
     with torch.no_grad():
         table = trained.whole.embeddings()

@@ -58,7 +58,6 @@ class LanguageTask(Task):
     ) -> None:
         self.added = metrics or {}
         self.main_metric = monitor or self.usual_metric
-        self.labels: list[str] = []
         self.tokenizer: Any = None
 
     @classmethod
@@ -75,12 +74,10 @@ class LanguageTask(Task):
     @classmethod
     def generates_with(cls, node: Mapping[str, Any]) -> bool:
         """Return whether a task configured like `node` generates text in evaluation."""
-        del node
         return False
 
     @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
-        del classes
         return TEXTS if cls.generates_with(node) else {}
 
     def own_samples(self) -> Forms:
@@ -200,7 +197,6 @@ class LanguageTask(Task):
 
     def bytes_of(self, table: pa.Table) -> NDArray[np.float64] | None:
         """UTF-8 bytes of each example, where all of them are predicted."""
-        del table
         return None
 
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:

@@ -70,12 +70,7 @@ def causal(
 
 
 def image_text(task: LanguageTask, trained: TrainedModel) -> ExportSpec:
-    """Describe a model of images and text, asked in messages with and without an image.
-
-    Args:
-        task: The run's task.
-        trained: The run's model.
-    """
+    """Describe a model of images and text, asked in messages with and without an image."""
     whole = trained.whole
     processor: Any = copy.copy(trained.processor)
     longest = whole.encoder.max_length or trained.max_length
@@ -254,13 +249,7 @@ model = AutoModelForCausalLM.from_pretrained("DIR")
 
 
 def with_images(task: LanguageTask, trained: TrainedModel, codec: Codec) -> ExportSpec:
-    """Describe a causal model of a vocabulary of texts and images.
-
-    Args:
-        task: The run's.
-        trained: Its model.
-        codec: Of its vocabulary.
-    """
+    """Describe a causal model of a vocabulary of texts and images."""
     whole = trained.whole
     longest = whole.encoder.max_length or trained.max_length
     trained.plain.generation_config.eos_token_id = borders(task.tokenizer)[1]

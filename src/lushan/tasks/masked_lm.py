@@ -21,7 +21,7 @@ from lushan.models.backbone import Backbone
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.language import LanguageModel
 from lushan.tasks import language_export
-from lushan.tasks.batches import IGNORED, Batch, Features, Limits
+from lushan.tasks.batches import EXAMPLE, IGNORED, Batch, Features, Limits
 from lushan.tasks.language import LanguageTask
 from lushan.text.document_tokens import tokens_of
 from lushan.text.segments import Segmenter, word_numbers
@@ -62,9 +62,7 @@ class MaskedLM(LanguageTask):
         [
             ("input_ids", pa.list_(pa.int32())),
             ("words", pa.list_(pa.int32())),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
             ("cut", pa.int32()),
             ("unknown_tokens", pa.int32()),
         ]
@@ -99,7 +97,6 @@ class MaskedLM(LanguageTask):
         probing.require(model, probing.require_bidirectional, tokens)
 
     def special_ids(self, processor: Processor) -> dict[str, int]:
-        del processor  # generation alone goes by them
         return {}
 
     def use(self, processor: Processor) -> None:
@@ -162,7 +159,6 @@ class MaskedLM(LanguageTask):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        del training
         return [self._hide(row, np.random.default_rng([seed, row["index"]])) for row in rows]
 
     def _hide(self, row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:

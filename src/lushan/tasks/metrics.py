@@ -49,10 +49,6 @@ class TaskMetrics(abc.ABC):
     ) -> dict[str, Measure]:
         """Return what a task configured like `node` reports, without the split's name.
 
-        Args:
-            node: Of the config.
-            added: Metrics that the config adds, by name.
-
         Raises:
             UserError: One of them is no metric, or not one of what this task predicts.
         """
@@ -76,14 +72,9 @@ class TaskMetrics(abc.ABC):
     def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
         """Return a few made-up predictions in each form that metrics of torchmetrics may take.
 
-        Args:
-            node: Of the config.
-            classes: How many classes there are.
-
         Returns:
             Name of a form to (predictions, targets); none where no form fits.
         """
-        del node, classes
         return {}
 
     @property

@@ -10,7 +10,7 @@ from lushan.data.source import Corpus
 from lushan.tasks.pair_lm import PairLM
 from lushan.vision import images
 
-SCENES: Fields = {"text": Text(optional=True), "image": Image(optional=True)}
+SCENES: Fields = {"text": Text(optional=True, names=("caption",)), "image": Image(optional=True)}
 
 
 @configurable

@@ -27,7 +27,7 @@ from lushan.models.losses import cross_entropy
 from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting
 from lushan.tasks.base import Task
-from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad, pad_inputs
+from lushan.tasks.batches import EXAMPLE, IGNORED, Batch, Features, Limits, pad, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.metrics import Forms
 from lushan.text import tags as tagging
@@ -66,9 +66,7 @@ class NER(Task):
             ("positions", pa.list_(pa.int32())),
             ("labels", pa.list_(pa.int32())),
             ("start", pa.int32()),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
             ("cut", pa.int32()),
             ("unknown", pa.int32()),
             ("unknown_tokens", pa.int32()),
@@ -96,12 +94,10 @@ class NER(Task):
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
         from lushan.metrics.families import tags
 
-        del node
         return tags.metrics()
 
     @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
-        del node
         tags = torch.arange(4) % classes
         return {"classes of words": (tags, tags)}
 

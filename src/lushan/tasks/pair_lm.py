@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-from torch import nn
 
 from lushan.common.units import Measure
 from lushan.configurable import Within
@@ -18,9 +17,8 @@ from lushan.models import codec as coding
 from lushan.models import image_codecs
 from lushan.models.architectures import longest
 from lushan.models.decoding import Settings
-from lushan.models.language import language_model
 from lushan.tasks import pictures
-from lushan.tasks.batches import IGNORED, Batch, Features, Limits
+from lushan.tasks.batches import IGNORED, Features, Limits
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.picture_lm import PictureLM, PromptTooLong, too_long
 from lushan.text.document_tokens import borders
@@ -135,12 +133,7 @@ class PairLM(PictureLM):
         return {"task": f"text and {self.medium}", "images": self.images.fingerprint}
 
     def decoded(self, values: Sequence[Any], names: Sequence[Any]) -> list[Any]:
-        """Return what the codec encodes, from values of a corpus.
-
-        Args:
-            values: Of the field of pictures.
-            names: Of their rows, for errors.
-        """
+        """Return what the codec encodes, from values of a corpus."""
         return [pictures.decoded(*pair) for pair in zip(values, names, strict=True)]
 
     # Encoding
@@ -148,7 +141,6 @@ class PairLM(PictureLM):
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
-        del processor
         ids = rows["id"]
         begin, end = borders(self.tokenizer)
         texts = self.codec.text_ids(rows["text"]) if "text" in rows else [None] * len(ids)
@@ -197,28 +189,22 @@ class PairLM(PictureLM):
 
     # Writing and drawing
 
-    def generate(self, model: nn.Module, batch: Batch) -> Records:
-        encoder = language_model(model)
-        network = encoder.model
-        found: Records = [{} for _ in range(len(batch["drawn"]))]
-        ids, skips = batch["input_ids"].tolist(), batch["skip"].tolist()
-        drawn = [row for row, flag in enumerate(batch["drawn"].tolist()) if flag]
-        if drawn:
-            prompts = [[*ids[row][: skips[row]], self.codec.begin] for row in drawn]
-            numbers = [int(batch["example"][row]) for row in drawn]
-            scales = {"": self.guidance, **self.guidances}
-            for name, scale in scales.items():
-                made = coding.draw(network, self.codec, prompts, self.settings, scale, numbers)
-                texts = self._captions(network, made)
-                for row, codes, text in zip(drawn, made, texts, strict=True):
-                    written = {"codes": codes, "round_trip": text}
-                    found[row] |= {name: written} if name else written
-        shown = [row for row in range(len(found)) if row not in set(drawn)]
-        if shown:
-            given = [self.codec.codes(ids[row][: skips[row]]) for row in shown]
-            for row, text in zip(shown, self._captions(network, given), strict=True):
-                found[row]["caption"] = text
+    def drawn(
+        self, network: Any, prompts: list[list[int]], numbers: Sequence[int]
+    ) -> Iterable[dict[str, Any]]:
+        found: Records = [{} for _ in prompts]
+        for name, scale in {"": self.guidance, **self.guidances}.items():
+            made = coding.draw(network, self.codec, prompts, self.settings, scale, numbers)
+            for row, codes, text in zip(found, made, self._captions(network, made), strict=True):
+                drawing = {"codes": codes, "round_trip": text}
+                row.update({name: drawing} if name else drawing)
         return found
+
+    def written(
+        self, network: Any, prompts: list[list[int]], numbers: Sequence[int]
+    ) -> Iterable[dict[str, Any]]:
+        texts = self._captions(network, [self.codec.codes(prompt) for prompt in prompts])
+        return ({"caption": text} for text in texts)
 
     def _captions(self, network: Any, codes: list[list[int]]) -> list[str]:
         """Write the texts of images, which are given by their codes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.image_codecs import ImageCodec, WithCodec
 from lushan.models.language import language_model
 from lushan.tasks import language_export
-from lushan.tasks.batches import IGNORED, Batch, Limits
+from lushan.tasks.batches import EXAMPLE, IGNORED, Batch, Limits
 from lushan.tasks.evaluation import Records
 from lushan.tasks.language import LanguageTask
 
@@ -55,9 +55,7 @@ class PictureLM(LanguageTask):
             ("tokens", pa.list_(pa.int32())),
             ("skip", pa.int32()),
             ("drawn", pa.int8()),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
         ]
     )
     """`skip` tokens stand before what is generated again, an image where it is `drawn`."""
@@ -82,7 +80,6 @@ class PictureLM(LanguageTask):
 
     @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> dict[str, Any]:
-        del node, classes
         return {}
 
     def own_samples(self) -> dict[str, Any]:
@@ -133,6 +130,33 @@ class PictureLM(LanguageTask):
         columns = [batch["example"].tolist(), *(sums[name].sum(-1).tolist() for name in SUMS)]
         rows = zip(*columns, strict=True)
         return losses.sum(), [dict(zip(("example", *SUMS), row, strict=True)) for row in rows]
+
+    def generate(self, model: nn.Module, batch: Batch) -> Records:
+        network, flags = language_model(model).model, batch["drawn"].tolist()
+        found: Records = [{} for _ in flags]
+        for flag, made_by in ((1, self.drawn), (0, self.written)):
+            places = [place for place, each in enumerate(flags) if each == flag]
+            if not places:
+                continue
+            given = [(batch["input_ids"][i], batch["skip"][i], batch["example"][i]) for i in places]
+            # An image is begun: what begins it is no part of what comes before.
+            prompts = [[*ids[:skip].tolist(), *[self.codec.begin] * flag] for ids, skip, _ in given]
+            made = made_by(network, prompts, [int(number) for *_, number in given])
+            for place, entries in zip(places, made, strict=True):
+                found[place] = entries
+        return found
+
+    @abc.abstractmethod
+    def drawn(
+        self, network: Any, prompts: list[list[int]], numbers: Sequence[int]
+    ) -> Iterable[dict[str, Any]]:
+        """Return the entries of images that are drawn after prompts (ids) of numbered examples."""
+
+    @abc.abstractmethod
+    def written(
+        self, network: Any, prompts: list[list[int]], numbers: Sequence[int]
+    ) -> Iterable[dict[str, Any]]:
+        """Return the same of texts that are written."""
 
     @abc.abstractmethod
     def composed(

@@ -41,12 +41,7 @@ def references(
 
 
 def decoded(value: Mapping[str, Any], name: object) -> Picture:
-    """Decode an image of a corpus.
-
-    Args:
-        value: As `lushan.data.fields.Image` has it.
-        name: Of its row, for errors.
-    """
+    """Decode an image of a corpus."""
     path = value["path"]
     return images.decode(value["bytes"] or images.read_bytes(path), path or str(name))
 

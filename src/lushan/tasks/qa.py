@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lushan.common.wording import plural
 from lushan.configurable import Within, configurable
 from lushan.data.answers import Answers, require_places
 from lushan.data.demo import demo_corpus
@@ -29,7 +30,7 @@ from lushan.models.spans import SpanModel, best_spans
 from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting
 from lushan.tasks.base import Task
-from lushan.tasks.batches import Batch, Features, Limits, pad, pad_inputs
+from lushan.tasks.batches import EXAMPLE, Batch, Features, Limits, pad, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.metrics import Forms
 from lushan.text.question_windows import Window, trimmed, truncated, windows
@@ -50,7 +51,11 @@ read = tokenizer("Who lives in Paris?", "Anna lives in Paris.", return_tensors="
 found = model(**read)
 start, end = found.start_logits.argmax(), found.end_logits.argmax()
 print(tokenizer.decode(read.input_ids[0, start : end + 1]))"""
-QUESTIONS: Fields = {"question": Text(), "context": Text(), "answers": Answers()}
+QUESTIONS: Fields = {
+    "question": Text(names=("query", "query_text")),
+    "context": Text(names=("passage", "paragraph", "context_text")),
+    "answers": Answers(),
+}
 
 
 @configurable
@@ -79,9 +84,7 @@ class QuestionAnswering(Task):
             ("token_type_ids", pa.list_(pa.int8())),
             ("places", pa.list_(pa.int32())),
             ("span", pa.list_(pa.int32())),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
             ("cut", pa.int32()),
             ("hidden", pa.int32()),
             ("shortened", pa.int32()),
@@ -102,7 +105,6 @@ class QuestionAnswering(Task):
         self.added = metrics or {}
         self.head, self.language, self.main_metric = head, language, monitor
         self.max_question, self.max_answer, self.n_best = max_question, max_answer, n_best
-        self.labels: list[str] = []
         self.has_unanswerable, self.threshold = False, 0.0
 
     @classmethod
@@ -113,7 +115,6 @@ class QuestionAnswering(Task):
 
     @classmethod
     def samples(cls, node: Mapping[str, Any], classes: int) -> Forms:
-        del node, classes
         return {"references": (["a b c"], ["a c b"])}
 
     def prepare(self, corpus: Corpus) -> None:
@@ -196,8 +197,8 @@ class QuestionAnswering(Task):
         yield from super().encoding_notes(split, counts)
         if hidden := counts.get("hidden"):
             yield (
-                f"{split}: {hidden} answers lie behind data.max_length; data.stride=64 reads the "
-                "whole context in windows"
+                f"{split}: {plural(hidden, 'answer lies', 'answers lie')} behind data.max_length; "
+                "data.stride=64 reads the whole context in windows"
             )
         if shortened := counts.get("shortened"):
             yield f"{split}: {shortened} questions were truncated (task.max_question)"
@@ -332,14 +333,14 @@ class QuestionAnswering(Task):
         """Choose the threshold on the gap to "no answer" with the highest mean F1."""
         if not self.has_unanswerable:
             return
-        joined, gold = self.join(table, records), _texts(table)
         from lushan.metrics.families.answers import AnswerF1
 
+        joined, gold = self.join(table, records), _texts(table)
         score = AnswerF1(self.language).example_statistics
-        gaps = np.array([row["gap"] for row in joined])
+        gaps = [row["gap"] for row in joined]
         spans = [score(row["best"][0]["text"], g)[0] for row, g in zip(joined, gold, strict=True)]
-        none = np.array([float(not g) for g in gold])
-        self.threshold = best_threshold(gaps, np.array(spans), none)
+        none = [float(not texts) for texts in gold]
+        self.threshold = best_threshold(np.array(gaps), np.array(spans), np.array(none))
 
     # Export
 
@@ -371,21 +372,20 @@ class QuestionAnswering(Task):
 
     @classmethod
     def demo(cls) -> Corpus:
-        rows = [
+        rows = 4 * [
             ("who lives here?", "Anna lives in Paris", "Anna"),
             ("where does Anna live?", "Anna lives in Paris", "Paris"),
             ("李白在哪里？", "李白在庐山看瀑布", "庐山"),
             ("who sleeps?", "Bob works in Rome", None),
-        ] * 4
+        ]
         answers = [
             [] if a is None else [{"text": a, "answer_start": context.index(a)}]
             for _, context, a in rows
         ]
         columns = Columns({"answers": answers}, range(1, len(rows) + 1), "demo")
         questions, contexts, _ = zip(*rows, strict=True)
-        read = Answers().read(columns, "answers")
-        table = {"question": questions, "context": contexts, "answers": read}
-        return demo_corpus(cls.fields, table)
+        read = {"question": questions, "context": contexts}
+        return demo_corpus(cls.fields, read | {"answers": Answers().read(columns, "answers")})
 
 
 def _span(window: Window, context: str, answers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from lushan.models.losses import wide
 from lushan.models.ranker import Objective, RankerConfig, Scorer, losses
 from lushan.tasks import rankings
 from lushan.tasks.base import Task
-from lushan.tasks.batches import Batch, Features, Limits, pad
+from lushan.tasks.batches import EXAMPLE, Batch, Features, Limits, pad
 from lushan.tasks.evaluation import Evaluation, Records
 
 if TYPE_CHECKING:
@@ -66,9 +66,7 @@ class Rank(Task):
             ("values", pa.list_(pa.float32())),
             ("right", pa.list_(pa.int8())),
             ("absent", pa.int32()),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
         ]
     )
 
@@ -84,7 +82,6 @@ class Rank(Task):
         self.objective, self.baselines = objective, baselines or []
         self.chosen = features
         self.added, self.main_metric = metrics or {}, monitor
-        self.labels: list[str] = []
         self.names: list[str] = []
         self.means: list[float] = []
         self.deviations: list[float] = []
@@ -124,7 +121,6 @@ class Rank(Task):
         return {"task": "rank", "names": self.names}
 
     def special_ids(self, processor: Processor) -> dict[str, int]:
-        del processor
         return {"features": len(self.names)}
 
     def wrap(self, model: PreTrainedModel) -> Backbone:
@@ -159,7 +155,6 @@ class Rank(Task):
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
-        del processor, limits
         features: Features = {field.name: [] for field in self.schema}
         targets = rows.get("target") or [[] for _ in rows["candidates"]]
         found = features_of(rows["features"])

@@ -31,7 +31,7 @@ from lushan.models.losses import wide
 from lushan.models.recommender import By, Recommender, ranks_of, without
 from lushan.tasks import item_export, item_features, item_records, rankings
 from lushan.tasks.base import Task
-from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad
+from lushan.tasks.batches import EXAMPLE, IGNORED, Batch, Features, Limits, pad
 from lushan.tasks.evaluation import Evaluation, Records
 
 if TYPE_CHECKING:
@@ -71,9 +71,7 @@ class Recommend(Task):
             ("seen", pa.list_(pa.int32())),
             ("right", pa.list_(pa.int32())),
             ("last", pa.int8()),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
             ("cut", pa.int32()),
             ("unknown", pa.int32()),
         ]
@@ -96,7 +94,6 @@ class Recommend(Task):
         self.by, self.path, self.cold = by, encoder, cold
         self.baselines = baselines or {}
         self.added, self.main_metric = metrics or {}, monitor
-        self.labels: list[str] = []
         self.items = Catalogue((), (), ())
         self.known: dict[str, list[int]] = {}
         self.vector_width: int | None = None
@@ -188,7 +185,6 @@ class Recommend(Task):
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
-        del processor
         found = item_features.encoded(rows, self._numbers, self.tokens, self.begin_id, limits)
         features: Features = {field.name: [] for field in self.schema}
         for row in found:
@@ -207,7 +203,6 @@ class Recommend(Task):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        del seed
         found = []
         for row in rows:
             labels = np.array(row["labels"], np.int64)

@@ -29,7 +29,7 @@ from lushan.models.pooling import pooler
 from lushan.models.transformers_heads import linear_of
 from lushan.tasks import exporting, rankings
 from lushan.tasks.base import Task
-from lushan.tasks.batches import Batch, Features, Limits, pad_inputs
+from lushan.tasks.batches import EXAMPLE, Batch, Features, Limits, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ class Reranker(Task):
             ("token_type_ids", pa.list_(pa.int8())),
             ("sizes", pa.list_(pa.int32())),
             ("relevance", pa.list_(pa.float32())),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
             ("cut", pa.int32()),
         ]
     )
@@ -88,7 +86,6 @@ class Reranker(Task):
         self.added = metrics or {}
         self.head, self.pooling, self.kind = head, pooling, loss
         self.baseline, self.main_metric = baseline, monitor
-        self.labels: list[str] = []
         self.leaked: dict[str, tuple[int, int]] = {}
 
     @classmethod

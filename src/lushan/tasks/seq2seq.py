@@ -209,7 +209,6 @@ class Seq2Seq(LanguageTask):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        del training
         if self.objective == "supervised":
             return rows
         end = borders(self.tokenizer)[1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lushan.errors import UserError
-from lushan.tasks.batches import Features
+from lushan.tasks.batches import EXAMPLE, Features
 from lushan.text.denoising import Spans
 from lushan.text.document_tokens import tokens_of
 from lushan.text.vocabulary import CLS
@@ -21,9 +21,7 @@ SCHEMA = pa.schema(
         ("input_ids", pa.list_(pa.int32())),
         ("labels", pa.list_(pa.int32())),
         ("reference", pa.int32()),
-        ("length", pa.int32()),
-        ("targets", pa.int32()),
-        ("example", pa.int64()),
+        *EXAMPLE,
         ("cut", pa.int32()),
         ("unknown_tokens", pa.int32()),
     ]

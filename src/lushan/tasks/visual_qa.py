@@ -20,7 +20,7 @@ from lushan.errors import UserError
 from lushan.models.language import TOKEN_TYPES
 from lushan.models.losses import with_all_weights
 from lushan.tasks import dialogue_images
-from lushan.tasks.batches import Batch, Features, Limits, pad_inputs
+from lushan.tasks.batches import EXAMPLE, Batch, Features, Limits, pad_inputs
 from lushan.tasks.dialogue_images import REPAIRED, Sight
 from lushan.tasks.labels import TARGETS, LabelTask
 from lushan.text import parts
@@ -100,9 +100,7 @@ class VisualQA(LabelTask):
         columns = [
             ("input_ids", pa.list_(pa.int32())),
             ("labels", pa.list_(pa.float32())),
-            ("length", pa.int32()),
-            ("targets", pa.int32()),
-            ("example", pa.int64()),
+            *EXAMPLE,
         ]
         return pa.schema([*columns, *(dialogue_images.COLUMNS if self.sight.sees else ())])
 
@@ -115,7 +113,6 @@ class VisualQA(LabelTask):
     def encode(
         self, rows: dict[str, list[Any]], first: int, processor: Processor, limits: Limits
     ) -> Features:
-        del processor  # `use` has got to know it
         labels = self.encoded_labels(rows.get("label"), len(rows["question"]))
         schema, sight = self.schema, self.sight.anew()
         features: Features = {field.name: [] for field in schema} | {REPAIRED: []}
@@ -179,7 +176,6 @@ class VisualQA(LabelTask):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        del seed, training  # nothing is random
         if not self.sight.sees:
             return rows
         return [{**row, "seen": joined(self.sight.of_row(row))} for row in rows]

@@ -34,12 +34,7 @@ def terms(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class BM25:
-    """Weights of the terms of some documents.
-
-    Attributes:
-        weights: (documents, terms).
-        numbers: Term to column.
-    """
+    """Weights of the terms of some documents."""
 
     weights: sparse.csr_matrix
     numbers: Mapping[str, int]

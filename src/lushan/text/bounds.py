@@ -34,13 +34,6 @@ def require_own_files(folder: Path, key: str) -> None:
 
     What is named and is not there counts in an index alone: settings hold paths of the machine
     that they were saved on.
-
-    Args:
-        folder: Of a model or a tokenizer.
-        key: The config key that names it, for the error.
-
-    Raises:
-        UserError: It does; names both files.
     """
     files = inside.files_of(folder, key=key)
     for path in files.values():

@@ -218,10 +218,6 @@ class ChatTemplate:
     ) -> list[Encoded]:
         """Dialogues as tokens.
 
-        Args:
-            dialogues: Lists of messages.
-            tools: Of each.
-
         Raises:
             Unfit: The template refuses one.
         """

@@ -151,7 +151,7 @@ def _with_own_code(place: Place, key: str) -> Place:
                 place.path, name, **options, _raise_exceptions_for_missing_entries=False
             )
             settings = {} if found is None else parsing.read_json(found)
-            references = list(_texts(settings.get("auto_map")))
+            references = list(parsing.texts_in(settings.get("auto_map")))
         for reference in references:
             owner, mark, own = reference.partition("--")
             if mark and owner != place.path:
@@ -166,15 +166,6 @@ def _with_own_code(place: Place, key: str) -> Place:
                     "its code is not in its folder", key=key, file=place.path, value=reference
                 )
     return place
-
-
-def _texts(node: object) -> Iterator[str]:
-    """All texts in a value of JSON."""
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, dict | list):
-        for inner in node.values() if isinstance(node, dict) else node:
-            yield from _texts(inner)
 
 
 def require_known(place: Place, *, key: str, what: str) -> None:

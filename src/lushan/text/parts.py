@@ -87,10 +87,6 @@ def are_parts(content: object, *, known: bool = False) -> bool:
 def read(content: Sequence[Part], resolve: Resolve) -> str | Parts:
     """Return a content's parts in one form; one text, where all of them are texts.
 
-    Args:
-        content: As `are_parts` knows it.
-        resolve: Finds images and videos.
-
     Raises:
         BadPart: A part is neither a text nor an image nor a video.
         UserError: An image or a video is not there.

@@ -29,12 +29,7 @@ class Window:
     places: list[tuple[int, int]]
 
     def tokens_of(self, start: int, end: int) -> tuple[int, int] | None:
-        """Return the first and the last token of a stretch of the context; None if not all here.
-
-        Args:
-            start: Its first character.
-            end: The character behind it.
-        """
+        """Return the first and the last token of a stretch of the context; None if not all here."""
         covered = [i for i, (a, b) in enumerate(self.places) if a >= 0 and a < end and b > start]
         if not covered or self.places[covered[0]][0] > start or self.places[covered[-1]][1] < end:
             return None

@@ -307,7 +307,7 @@ class Disguise:
 
     def __init__(self, control: Sequence[str], structural: Sequence[str]) -> None:
         self.control = control
-        self._of_others, self._of_assistant = _any_of(control), _any_of(structural)
+        self._of_others, self._of_assistant = any_of(control), any_of(structural)
 
     def needed(self, messages: Messages, tools: Tools = None) -> bool:
         """Return whether a message holds the text of a control token, which is kept as text."""
@@ -357,7 +357,8 @@ class Disguise:
         return self._of_assistant if role == "assistant" else self._of_others
 
 
-def _any_of(tokens: Sequence[str]) -> re.Pattern[str]:
+def any_of(tokens: Sequence[str]) -> re.Pattern[str]:
+    """Return the pattern of any of some tokens, the longest first; of none where there is none."""
     longest_first = sorted(tokens, key=len, reverse=True)
     return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lushan.errors import UserError
+from lushan.common import extras
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -42,14 +42,8 @@ def _borders(text: str) -> NDArray[np.int64]:
 
 @functools.cache
 def _jieba() -> ModuleType:
-    try:
-        import jieba
-    except ImportError as error:
-        raise UserError(
-            "words of Chinese need the package jieba, which is not installed",
-            key="task.segmenter",
-            value="jieba",
-            hint="pip install 'lushan[zh]', or task.segmenter=characters.",
-        ) from error
+    extras.require("zh", "jieba", what="the segmenter", key="task.segmenter", value="jieba")
+    import jieba
+
     jieba.setLogLevel(logging.WARNING)
     return jieba

@@ -49,13 +49,7 @@ def fits(sentences: Iterable[Sequence[str]]) -> list[Fit]:
 
 
 def tolerated(scheme: str, entities: int, found: Sequence[Fit]) -> float:
-    """Return how many ill-formed tags pass for errors of annotation.
-
-    Args:
-        scheme: The tags' scheme.
-        entities: How many there are.
-        found: How well each scheme fits the tags.
-    """
+    """Return how many ill-formed tags pass for errors of annotation."""
     share = TOLERATED * entities
     against = {fit.scheme: fit.against for fit in found}
     others = min(count for name, count in against.items() if name != scheme)
@@ -119,5 +113,6 @@ def _mixture(counts: Counter[str], best: str) -> UserError:
     return UserError(
         f"the tags belong to no one scheme: they start with {shown}",
         value=min(strange or foreign),
-        hint="Check the tag column, or name the scheme: " + ", ".join(SCHEMES) + ".",
+        hint="Check the tag column, or name the scheme: " + ", ".join(SCHEMES) + "; data.scheme=io "
+        "is for types without letters (PER O), of which a run is an entity.",
     )

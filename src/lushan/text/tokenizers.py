@@ -175,8 +175,6 @@ def _check(options: Options) -> None:
         )
     in_bytes = options.kind == "bpe" or options.byte_fallback
     least = len(SPECIAL) + (BYTES if in_bytes else 3) + len(options.added)
-    if options.sentinels < 0:
-        raise UserError("must be 0 or more", key="processor.sentinels", value=options.sentinels)
     if options.vocab_size < least:
         with_them = f" with {options.sentinels} sentinels" if options.sentinels else ""
         if options.special_tokens:
@@ -194,10 +192,6 @@ def _check(options: Options) -> None:
                 key="processor.special_tokens",
                 value=token,
             )
-    if options.min_frequency < 1:
-        raise UserError(
-            "must be at least 1", key="processor.min_frequency", value=options.min_frequency
-        )
 
 
 def _fingerprint_of(options: Options, texts: Texts) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lushan.common.override_text import typed
-from lushan.text.rendering import CALL, TOOL, Messages, Span, Tools, Unfit, Writer
+from lushan.text.rendering import CALL, TOOL, Messages, Span, Tools, Unfit, Writer, any_of
 from lushan.text.weights import WEIGHT
 
 _PROBE: Messages = [
@@ -59,22 +59,13 @@ class Turn:
 class Turns:
     """Finds turns in what a template writes.
 
-    Attributes:
-        ends: The tokens that end a turn: that of an answer, and that of a tool call if it differs.
-        structure: Control tokens that the template writes around turns.
-
-    Args:
-        writer: The template.
-        control: Its control tokens.
-
     Raises:
         Unfit: It cannot be learned from.
     """
 
     def __init__(self, writer: Writer, control: Sequence[str]) -> None:
         self.writer = writer
-        longest_first = sorted(control, key=len, reverse=True)
-        self._control = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        self._control = any_of(control)
         self._lead, self._gap = "", ""
         text, spans = writer.write(_PROBE)
         self.stop = self._find_stop(text)
@@ -209,12 +200,6 @@ class Turns:
 
     def of(self, messages: Messages, tools: Tools, text: str, spans: Sequence[Span]) -> list[Span]:
         """Return the turns of a dialogue.
-
-        Args:
-            messages: The dialogue.
-            tools: What may be called.
-            text: What the template wrote.
-            spans: Its generation blocks.
 
         Raises:
             Unfit: They cannot be determined.

@@ -159,10 +159,6 @@ def encoded(
 def thumbnail(data: bytes, side: int) -> bytes:
     """Return a small animated PNG of a video or an animated image.
 
-    Args:
-        data: Its content.
-        side: Pixels of the longer side at most.
-
     Raises:
         UserError: It cannot be read.
     """

@@ -209,16 +209,7 @@ def output_shape(processor: BaseImageProcessor) -> tuple[int, int, int]:
 
 
 def require_fits(picture: Picture, processor: BaseImageProcessor, name: str) -> None:
-    """Refuse an image that would become too large where its shorter side is scaled to a length.
-
-    Args:
-        picture: The image.
-        processor: Scales it.
-        name: Of the image.
-
-    Raises:
-        UserError: It is too long for its width.
-    """
+    """Refuse an image that would become too large where its shorter side is scaled to a length."""
     if _counts_pixels(processor):
         return
     edge = (_sizes(processor).get("size") or {}).get("shortest_edge")
@@ -239,11 +230,7 @@ def _sizes(processor: BaseImageProcessor) -> dict[str, dict[str, Any]]:
 
 
 def require_bounded(processor: BaseImageProcessor) -> None:
-    """Refuse an image processor that makes images too large.
-
-    Raises:
-        UserError: It does, or a size is none.
-    """
+    """Refuse an image processor that makes images too large."""
     # Of processors that merge patches, as that of Qwen2-VL, sizes count the pixels of an image.
     most = images.MOST_PIXELS if _counts_pixels(processor) else MOST_SIDE
     for name, size in _sizes(processor).items():

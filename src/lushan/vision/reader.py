@@ -22,12 +22,6 @@ Seen = dict[str, Tensor]
 class ImageReader:
     """Reads images by a processor of transformers that holds a tokenizer and an image processor.
 
-    Attributes:
-        token: What stands for an image in a text.
-
-    Args:
-        processor: Such a one.
-
     Raises:
         UserError: It does not say what stands for an image, or makes images too large.
     """
@@ -70,11 +64,7 @@ class ImageReader:
 
 
 class Recent:
-    """What was read of images, those that were asked for last, within a bound.
-
-    Args:
-        largest: Bytes of all of them.
-    """
+    """What was read of images, those that were asked for last, within a bound."""
 
     def __init__(self, largest: int) -> None:
         self.largest, self.size = largest, 0

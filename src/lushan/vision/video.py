@@ -14,10 +14,10 @@ import itertools
 import stat
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
+from lushan.common import extras
 from lushan.configurable import Within
 from lushan.errors import UserError, first_line
 from lushan.vision import images
@@ -90,17 +90,8 @@ class Sampling:
 
 
 def require_extra() -> None:
-    """Refuse videos where PyAV is not installed.
-
-    Raises:
-        UserError: It is not.
-    """
-    if find_spec("av") is None:
-        raise UserError(
-            "a video needs PyAV, which is not installed",
-            key="data",
-            hint="pip install 'lushan[video]'",
-        )
+    """Refuse videos where PyAV is not installed."""
+    extras.require("video", "av", what="a video, which PyAV reads,", key="data")
 
 
 def frames_of(data: bytes, path: str, sampling: Sampling) -> tuple[bytes, ...]:

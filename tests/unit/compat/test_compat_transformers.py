@@ -10,6 +10,7 @@ from transformers.distributed.fsdp import is_fsdp_managed_module
 
 from lushan.compat.transformers import (
     attention_of,
+    caches_of,
     compiles_whole,
     is_auto_class,
     leave_generation_alone,
@@ -51,6 +52,19 @@ def test_what_classes_say_of_themselves() -> None:
     assert compiles_whole(made)
     assert not compiles_whole(object())
     assert hasattr(transformers.PreTrainedModel, "_can_compile_fullgraph")
+
+
+def test_caches_are_made_of_a_class_of_layers_inside_alone() -> None:
+    class Layer(transformers.cache_utils.DynamicLayer):
+        pass
+
+    made = model()
+    ids = torch.tensor([[1, 2]])
+    with caches_of(Layer):
+        cache = made(input_ids=ids, use_cache=True).past_key_values
+        assert type(transformers.DynamicCache(config=made.config).layers[0]) is Layer
+    assert type(cache.layers[0]) is Layer
+    assert Layer not in {type(one) for one in transformers.DynamicCache(config=made.config).layers}
 
 
 def test_models_of_an_auto_class() -> None:

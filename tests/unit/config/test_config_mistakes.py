@@ -1,6 +1,7 @@
 """Each mistake is one `UserError`: key, value, the nearest right name and where it came from."""
 
 import contextlib
+import math
 import tempfile
 from pathlib import Path
 
@@ -43,6 +44,13 @@ ON_THE_COMMAND_LINE = [
     (["optimizer.lr=null"], "optimizer.lr", "null", None),
     (["optimizer.lr='1'"], "optimizer.lr", "1", "Write 1 without quotes."),
     (["trainer.max_epochs=2.0"], "trainer.max_epochs", 2.0, "Write 2."),
+    (["optimizer.lr=-1"], "optimizer.lr", -1, None),
+    (["optimizer.lr=inf"], "optimizer.lr", math.inf, None),
+    (["optimizer.head_lr=-1"], "optimizer.head_lr", -1, None),
+    (["optimizer.layer_decay=1.1"], "optimizer.layer_decay", 1.1, None),
+    (["+optimizer.module_lr.head=-1"], "optimizer.module_lr", {"head": -1}, None),
+    (["model=pretrained", "model.path=x", "model.dropout=1.0"], "model.dropout", 1.0, None),
+    (["callbacks=guard", "callbacks.guard.memory=0"], "callbacks.guard.memory", 0, None),
     (["seed=true"], "seed", True, "Write 1."),
     (["seed=-1"], "seed", -1, None),
     ([f"seed={2**63}"], "seed", 2**63, None),

@@ -184,7 +184,7 @@ def test_where_a_row_is(write, refused) -> None:
         ('[{"a": 1},]', 1, 11, "element 2 is no whole JSON"),
         ('[{"a": 1}]\n[{"a": 1}]', 2, 1, "after the end of the array"),
         ('[{"a": 1},\n 5]', 2, None, "element 2 of the array is no object"),
-        ('[[{"a": 1}]]', 1, None, "element 1 of the array is no object"),
+        ('[[{"a": 1}, 5]]', 1, None, "element 1 of the array is no object"),
         ('["a", {"a": 1}, 3]', 1, None, "element 3 of the array is no object"),
         pytest.param("[" * 100_000, 1, 2, "nested too deeply", id="deep"),
         ('{"data": [{"a": 1}], "more": [{"b": 1}]}', 1, None, "'data' and 'more'"),

@@ -276,6 +276,18 @@ def test_a_class_may_stand_in_a_file_beside_the_image(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_text_may_stand_in_a_file_beside_the_image(kind, tmp_path):
+    files = {"0001.png": png(1), "0001.txt": b"a cat\n"}
+    fields = {"text": Text(), "image": Image()}
+    place = packed(tmp_path / "train", kind, files)
+    table = Folder(train=place.name, dir=str(tmp_path)).read(fields).splits["train"]
+    assert table.column("text").to_pylist() == ["a cat"]
+    bare = packed(tmp_path / "bare", kind, {"0001.png": png(1)})
+    with pytest.raises(UserError, match=r"there is no 0001\.txt"):
+        Folder(train=bare.name, dir=str(tmp_path)).read(fields)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_image_in_no_folder_is_refused(kind, tmp_path):
     place = packed(tmp_path / "train", kind, FILES)
     with pytest.raises(UserError, match=r"top\.png lies in no folder") as caught:

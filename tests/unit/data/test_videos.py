@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from tests.helpers.clips import clip
 
+from lushan.common import extras
 from lushan.data.fields import DIALOGUES
 from lushan.data.messages import dialogues_of
 from lushan.data.source import Corpus
 from lushan.errors import UserError
-from lushan.vision import images, video
+from lushan.vision import images
 
 pytestmark = pytest.mark.fault(80)
 SAID = {"role": "assistant", "content": "red"}
@@ -104,7 +105,7 @@ def test_a_video_on_another_machine_is_refused(name, media, read_chat):
 
 
 def test_without_pyav_the_first_video_is_refused(media, read_chat, monkeypatch):
-    monkeypatch.setattr(video, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     row = {"messages": ["<video>?", "red"], "videos": ["b.mp4"]}
     with pytest.raises(UserError, match="PyAV") as error:
         read_chat(row, media=media)

@@ -1,11 +1,13 @@
 """`lushan predict`: what is long, labelled or of another task than usual."""
 
+import contextlib
 import io
 import json
 import math
 
 import pytest
 
+from lushan.inference import prediction
 from lushan.inference.load import load
 from lushan.inference.reevaluate import evaluate
 
@@ -164,3 +166,13 @@ def test_empty_texts_are_counted(reviews_run, cli_inside, tmp_path):
     done = cli_inside("predict", reviews_run, "--input", "x.jsonl")
     assert len(records(done)) == 2
     assert "1 of 2 texts are empty" in done.err
+
+
+def test_a_batch_has_fewer_tokens_on_a_processor(ner_run, monkeypatch):
+    loaded, bounds = load(ner_run), []
+    monkeypatch.setattr(prediction, "autocast", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(prediction, "plan_evaluation", lambda _, bound: bounds.append(bound) or [])
+    for tokens in (None, 100):
+        prediction.records_of(loaded, [], batch_tokens=tokens)
+    prediction.records_of(loaded, [], device="cuda")
+    assert bounds == [prediction.ON_A_PROCESSOR, 100, prediction.BATCH_TOKENS]

@@ -1,5 +1,6 @@
 """Text by `generate` of transformers: the same for the same seed, alone or among others."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -13,9 +14,10 @@ from transformers import (
 )
 
 from lushan.errors import UserError
-from lushan.models.decoding import Settings, endings_of, generate
+from lushan.models.decoding import Settings, endings_of, generate, padded
 from lushan.models.prompt_groups import grouped
 from lushan.models.sampling import Reading, Sampling, gumbel
+from lushan.models.weight_layout import transpose_weights
 from lushan.text import tokenizers
 
 TEXTS = [
@@ -151,6 +153,48 @@ def test_samples_differ_and_fewer_are_the_first_of_more(model, tokenizer):
     two = write(model, tokenizer, given, dataclasses.replace(DRAWN, num_samples=2))
     assert [texts[:2] for texts in four] == two
     assert all(len({w.text for w in texts}) > 1 for texts in four)
+
+
+def theirs_of(model, tokenizer, given, endings, new_tokens):
+    """Return the tokens of transformers' own greedy search of a batch, its own cache and all."""
+    tokens = padded(given, tokenizer.pad_token_id, left=True, device=model.device)
+    found = model.generate(
+        **tokens,
+        do_sample=False,
+        max_new_tokens=new_tokens,
+        eos_token_id=endings,
+        pad_token_id=tokenizer.pad_token_id,
+    )[:, tokens["input_ids"].shape[1] :].tolist()
+    ends = [next((i for i, t in enumerate(row) if t in endings), new_tokens) for row in found]
+    return [row[: end + 1] for row, end in zip(found, ends, strict=True)]
+
+
+@pytest.mark.parametrize("layout", ["as loaded", "transposed"])
+def test_a_padded_batch_has_the_tokens_of_transformers(model, tokenizer, layout):
+    model = copy.deepcopy(model)
+    given = prompts(tokenizer, "", "the quick", "明月几时有？把酒", "the quick brown fox jumps")
+    settings = Settings(max_new_tokens=POSITIONS - max(map(len, given)), greedy=True)
+    free = theirs_of(model, tokenizer, given, [tokenizer.eos_token_id], settings.max_new_tokens)
+    endings = [tokenizer.eos_token_id, free[0][5], free[1][9]]
+    theirs = theirs_of(model, tokenizer, given, endings, settings.max_new_tokens)
+    if layout == "transposed":
+        transpose_weights(model)
+    ours = generate(model, given, settings, tokenizer=tokenizer, endings=endings)
+    assert [texts[0].ids for texts in ours] == theirs
+    assert {texts[0].finish for texts in ours} >= {"end"}
+    assert len({len(ids) for ids in theirs}) > 1  # ended apart
+
+
+def test_a_transposed_weight_is_the_same_weight(model):
+    other = copy.deepcopy(model)
+    transpose_weights(other)
+    tied = model.get_input_embeddings().weight.data_ptr() == model.lm_head.weight.data_ptr()
+    assert other.lm_head.weight.is_contiguous() == tied
+    for (name, one), (_, two) in zip(
+        model.state_dict().items(), other.state_dict().items(), strict=True
+    ):
+        assert torch.equal(one, two), name
+    assert other.get_input_embeddings().weight.is_contiguous()
 
 
 @pytest.mark.parametrize("way", ["greedy", "beams"])

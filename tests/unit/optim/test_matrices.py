@@ -158,7 +158,6 @@ def test_a_state_that_is_saved_and_read_goes_on_to_the_last_bit() -> None:
     ("options", "key"),
     [
         ({"matrix_lr": 0.1}, "optimizer.matrix_lr"),
-        ({"matrices": MUON, "matrix_lr": -1.0}, "optimizer.matrix_lr"),
         ({"matrices": functools.partial(MUON, lr=1.0)}, "optimizer.matrices.lr"),
         ({"matrices": MUON, "freeze": ["*dense*"]}, "optimizer.matrices"),
     ],

@@ -72,7 +72,7 @@ def test_a_file_is_read_for_its_checksum_once_in_a_process(tmp_path, monkeypatch
     path = tmp_path / "x.arrow"
     made(path)
     assert is_whole(path)
-    monkeypatch.setattr(caches, "sha256_file", None)
+    monkeypatch.setattr(caches.files, "sha256_file", None)
     assert is_whole(path)
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from lushan.errors import Interrupted, RunFailed, UserError
 from lushan.run.config_yaml import read_config
-from lushan.run.folder import RunFolder, stored
+from lushan.run.folder import RunFolder
 from lushan.run.identity import run_id
 
 
@@ -59,7 +59,7 @@ def test_from_new_to_complete(folder, config, carried_out):
     assert (status.state, status.attempts, status.reason) == ("complete", 2, None)
     assert status.record["main_metric"]["name"] == "test/entity_f1"
     assert folder.holder() is None
-    result = stored(config)
+    result = RunFolder.of(config).result()
     assert result is not None
     assert result.metrics["test/entity_f1"] == 0.5
     assert read_config(folder.path) == config

@@ -10,6 +10,7 @@ import pytest
 import transformers
 from tests.helpers import weight_files as written
 
+from lushan.common import extras
 from lushan.data import processing
 from lushan.errors import UserError
 from lushan.models.encoders import pretrained
@@ -202,11 +203,9 @@ def test_a_gguf_file_becomes_a_llama_and_its_tokenizer(llama):
 
 
 def test_a_gguf_file_that_needs_a_package_says_which(llama, monkeypatch):
-    from lushan.text.weight_files import gguf
-
     path, _ = llama
-    monkeypatch.setattr(gguf, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="needs the package gguf and accelerate") as caught:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="needs gguf and accelerate") as caught:
         folder_of(path)
     assert "lushan[gguf]" in str(caught.value)
 

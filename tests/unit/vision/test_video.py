@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.helpers.clips import clip
 
+from lushan.common import extras
 from lushan.errors import UserError
 from lushan.vision import images, video
 from lushan.vision.video import Sampling, frames_of
@@ -142,7 +143,7 @@ def test_no_protocol_of_ffmpeg_is_used(name, tmp_path, monkeypatch):
 
 
 def test_without_pyav_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(video, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="PyAV") as error:
         frames_of(clip(SHADES), "a.mp4", Sampling())
     assert "lushan[video]" in str(error.value)

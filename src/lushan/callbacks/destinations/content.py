@@ -50,13 +50,12 @@ def summary_of(result: RunResult) -> dict[str, float]:
 
 def class_rows(result: RunResult) -> list[dict[str, Any]]:
     """The per-class report as flat rows: split, level, class, precision, recall, f1, support."""
-    rows = []
-    for split, levels in result.reports.items():
-        for level, classes in levels.items():
-            found = classes if isinstance(classes, Mapping) else {}
-            for name, scores in found.items():
-                if isinstance(scores, Mapping):
-                    rows.append({"split": split, "level": level, "class": name} | dict(scores))
+    rows = [
+        {"split": split, "level": level, "class": name} | dict(scores)
+        for split, levels in result.reports.items()
+        for level, classes in levels.items()
+        for name, scores in classes.items()
+    ]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     return [{c: row.get(c) for c in columns} for row in rows]
 
@@ -102,12 +101,7 @@ class Table:
 
 
 def predictions(result: RunResult, schema: RecordSchema) -> Iterator[Table]:
-    """Yield the first stored predictions of each split; how many are left out is logged.
-
-    Args:
-        result: Of a complete run.
-        schema: What its predictions hold.
-    """
+    """Yield the first stored predictions of each split; how many are left out is logged."""
     folder = RunFolder(result.folder)
     known = secret_values(result.config)
     for path in sorted(folder.predictions.glob("*.jsonl")):

@@ -37,9 +37,6 @@ def refuse_workspace_settings() -> None:
     """Refuse settings that W&B reads from the working folder, which may belong to another user.
 
     They can name the server that the key is sent to, and a program that is run.
-
-    Raises:
-        UserError: There are such.
     """
     for folder in ("wandb", ".wandb"):
         file = Path(folder) / "settings"

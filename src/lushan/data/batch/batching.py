@@ -215,19 +215,9 @@ def rank_is_idle(batch: Indices, rank: int) -> bool:
     return len(batch) <= rank
 
 
-def plan_evaluation(
-    lengths: NDArray[np.integer], *, bound: int, rank: int = 0, world_size: int = 1
-) -> list[Indices]:
-    """Batches for evaluation, longest first; over all ranks every example exactly once.
-
-    Args:
-        lengths: Tokens of each example, shape (N,).
-        bound: Upper bound on a batch's padded size in tokens.
-        rank: This process.
-        world_size: All processes; a rank may get one batch fewer than another, or none.
-    """
-    order = longest_first(lengths)
-    return cut_descending(order, lengths, bound)[rank::world_size]
+def plan_evaluation(lengths: NDArray[np.integer], *, bound: int) -> list[Indices]:
+    """Batches for evaluation, longest first, of at most `bound` padded tokens."""
+    return cut_descending(longest_first(lengths), lengths, bound)
 
 
 def mix(*numbers: int) -> int:

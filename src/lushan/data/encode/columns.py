@@ -27,12 +27,7 @@ _CHUNK = 1 << 24
 
 
 class ColumnFiles:
-    """Columns on their way to an Arrow file.
-
-    Args:
-        folder: For the files of the columns.
-        schema: Numbers, and lists of numbers.
-    """
+    """Columns on their way to an Arrow file."""
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
         self.folder, self.schema = folder, schema

@@ -26,6 +26,7 @@ from lushan.data.formats.samples import (
 from lushan.data.formats.stream import Stream
 from lushan.data.formats.table import Table
 from lushan.data.formats.text import Text
+from lushan.data.formats.text_folder import TextFolder
 
 __all__ = [
     "Chat",
@@ -52,4 +53,5 @@ __all__ = [
     "Stream",
     "Table",
     "Text",
+    "TextFolder",
 ]

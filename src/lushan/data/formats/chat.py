@@ -12,7 +12,7 @@ from lushan.data import files, unpacking
 from lushan.data.dialogues import Dialogues, untyped
 from lushan.data.fields import DIALOGUES, Fields
 from lushan.data.formats.hub import HubSet
-from lushan.data.formats.table import PARQUET, read_parquet
+from lushan.data.formats.table import PARQUET, Table, read_parquet
 from lushan.data.json_rows import columns_of
 from lushan.data.raw_columns import Columns
 from lushan.data.source import Format, WholeFiles
@@ -21,7 +21,7 @@ from lushan.data.source import Format, WholeFiles
 @configurable
 @dataclasses.dataclass(kw_only=True)
 class Chat(Dialogues, WholeFiles):
-    """Dialogues in JSON (an object a line, or one array) or Parquet."""
+    """Dialogues in JSON (an object a line, or one array), Parquet, or CSV with instructions."""
 
     input_format: ClassVar[Format | None] = "jsonl"
     gives: ClassVar[Fields | None] = DIALOGUES
@@ -35,6 +35,9 @@ class Chat(Dialogues, WholeFiles):
             return self.table_of(
                 untyped(read_parquet(path, self.largest_file)), split, notes, fields
             )
+        if files.bare_suffix(path) in (".csv", ".tsv"):
+            table = Table(longest_line=self.longest_line, largest_file=self.largest_file)
+            return self.table_of(table.raw_columns(path, split, notes), split, notes, fields)
         columns = columns_of(
             unpacking.bounded(path, self.largest_file), path, longest=self.longest_line
         )

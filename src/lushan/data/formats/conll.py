@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
 
@@ -17,13 +17,14 @@ from lushan.configurable import configurable
 from lushan.data import files
 from lushan.data.encode import arrow
 from lushan.data.fields import WORDS, Fields
+from lushan.data.formats.table import separator_named
 from lushan.data.labelled import remember
 from lushan.data.source import Format, WholeFiles
 from lushan.data.tagged import TOKEN_LINES, Tagged
 from lushan.errors import UserError
 from lushan.text.tags import is_tag
 
-DOCUMENT = "-DOCSTART-"
+DOCUMENT = ("-DOCSTART-", "#begin document", "#end document")
 COMMENT = "#"
 """Start of comments in CoNLL-U."""
 _RANGE = re.compile(r"\d+-\d+")
@@ -80,15 +81,16 @@ class _Layout(NamedTuple):
 class Conll(Tagged, WholeFiles):
     """CoNLL-style columns.
 
-    Lines that start with `-DOCSTART-`, and blank ones (stray blanks and tabs too), end a sentence.
+    Lines that start with `-DOCSTART-` (CoNLL-2012: `#begin document` and `#end document`), and
+    blank ones (stray blanks and tabs too), end a sentence.
     Where the first column counts the words of each sentence, as CoNLL-U's does, multiword tokens
     (`1-2`) and empty nodes (`1.1`) are left out and counted: their words have lines of their own.
 
     Args:
         token_column: Which column holds tokens; from 0, or from the end with -1.
         tag_column: Which one holds tags.
-        separator: What stands between columns; `auto` is a tab where most lines have one, and any
-            run of blanks otherwise.
+        separator: What stands between columns: `tab`, `space` (any run of blanks), or characters
+            such as `,` or `|`; `auto` is a tab where most lines have one, and blanks otherwise.
         strip_digit: Each token ends with a digit (`科0 技1`, the place in the word): remove it.
         comment: Lines that start so are left out and counted, unless they have the columns of a
             token; null is `#` where the first column counts words, and otherwise no line.
@@ -101,7 +103,7 @@ class Conll(Tagged, WholeFiles):
 
     token_column: int = 0
     tag_column: int = -1
-    separator: Literal["auto", "tab", "space"] = "auto"
+    separator: str = "auto"
     strip_digit: bool = False
     comment: str | None = None
 
@@ -109,7 +111,6 @@ class Conll(Tagged, WholeFiles):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Read one file."""
-        del fields
         path = self.path_of(split, name)
         text = files.read_text(path, longest=self.longest_line, largest=self.largest_file)
         found: list[str] = []
@@ -197,20 +198,23 @@ class Conll(Tagged, WholeFiles):
         if not plain:
             raise files.empty(path, "the file holds no sentence")
         plain = [line for line in plain if not line.startswith(marks)] or plain
-        tab = self.separator == "tab"
-        if self.separator == "auto":
-            tab = 2 * sum("\t" in line for line in plain) >= len(plain)
-        split = _by_tabs if tab else _by_blanks
-        return plain, split, Counter(len(split(line)) for line in plain).most_common(1)[0][0]
+        mark = self.separator
+        if mark == "auto":
+            tabs = 2 * sum("\t" in line for line in plain) >= len(plain)
+            mark = "tab" if tabs else "space"
+        split = _by_blanks if mark == "space" else _by(separator_named(mark))
+        width = Counter(len(split(line)) for line in plain).most_common(1)[0][0]
+        if width == 1 and mark not in ("tab", "space"):  # words alone, the mark among them
+            split = _whole
+        return plain, split, width
 
     def _layout(self, lines: Sequence[str], path: str | Path, tagged: bool) -> _Layout:
         """The columns that most lines have: one odd line does not decide for all others."""
         sample = _sample(lines)
         plain, split, width = self._shape(sample, path)
-        tab = split is _by_tabs
         example = next(line for line in plain if len(split(line)) == width)
         number = lines.index(example) + 1
-        token_at, tag_at = self._columns(split(example), path, number, tab, tagged)
+        token_at, tag_at = self._columns(split(example), path, number, tagged)
         ids = width > 2 and _counts_words(sample, split, width)
         if ids and token_at == 0:
             raise UserError(
@@ -242,7 +246,7 @@ class Conll(Tagged, WholeFiles):
         return number, token, tag
 
     def _columns(
-        self, fields: Sequence[str], path: str | Path, line: int, tab: bool, tagged: bool
+        self, fields: Sequence[str], path: str | Path, line: int, tagged: bool
     ) -> tuple[int, int]:
         """The places of token and tag, counted from the start."""
         width = len(fields)
@@ -252,8 +256,8 @@ class Conll(Tagged, WholeFiles):
                 file=path,
                 line=line,
                 value=fields[0],
-                hint="Columns are separated by "
-                + ("a tab; data.separator=space reads blanks." if tab else "blanks or a tab."),
+                hint="Columns are separated by blanks or a tab; what else stands there is named: "
+                f"{typed('data.separator', ',')}.",
             )
         wanted = {"token_column": self.token_column}
         if tagged:
@@ -274,15 +278,15 @@ class Conll(Tagged, WholeFiles):
     @staticmethod
     def _ragged(row: _Row, layout: _Layout, path: str | Path) -> UserError:
         number, line, fields = row
-        tab = layout.split is _by_tabs
+        blanks = layout.split is _by_blanks
         return UserError(
-            f"{plural(len(fields), 'column')} (separated by {'tabs' if tab else 'blanks'}), and "
+            f"{plural(len(fields), 'column')}{' (separated by blanks)' if blanks else ''}, and "
             f"most lines have {layout.width}",
             file=path,
             line=number,
             value=line,
             hint="Each token needs its tag. If the columns are separated otherwise, write "
-            f"data.separator={'space' if tab else 'tab'}; comments are left out by "
+            f"data.separator={'tab' if blanks else 'space'}; comments are left out by "
             f"{typed('data.comment', COMMENT)}.",
         )
 
@@ -300,8 +304,17 @@ class Conll(Tagged, WholeFiles):
         return token[:-1]
 
 
-def _by_tabs(line: str) -> list[str]:
-    return line.split("\t")
+def _whole(line: str) -> list[str]:
+    return [line]
+
+
+def _by(mark: str) -> Callable[[str], list[str]]:
+    def split(line: str) -> list[str]:
+        if line.startswith(2 * mark):  # the mark itself is the token: `,,O`
+            return [mark, *line.removeprefix(2 * mark).split(mark)]
+        return line.split(mark)
+
+    return split
 
 
 def _by_blanks(line: str) -> list[str]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from lushan.configurable import configurable
 from lushan.data import files
 from lushan.data.encode import arrow
-from lushan.data.fields import Fields, Image, Label
+from lushan.data.fields import Fields, Image, Label, Text
 from lushan.data.media import Media
 from lushan.data.references import Reference, structs
 from lushan.data.source import Format, Source, hash_json
@@ -22,6 +22,8 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 CLASS = ".cls"
 """Ending of the file beside an image that holds its class, as in archives of WebDataset."""
+TEXT = ".txt"
+"""Ending of the one that holds its text."""
 
 
 @configurable
@@ -30,7 +32,7 @@ class Folder(Source):
     """Images whose class is the name of the folder that they lie in.
 
     A split is a folder, or a tar or zip archive, below `dir`. A file `NAME.cls` beside `NAME.png`
-    may hold the class instead.
+    may hold the class instead, and `NAME.txt` the text of a task that reads one.
 
     Args:
         dir: Folder that the splits are below.
@@ -40,16 +42,18 @@ class Folder(Source):
     dir: str | None = None
     largest_file: int | None = None
     input_format: ClassVar[Format | None] = "images"
-    gives: ClassVar[Fields | None] = {"image": Image(), "label": Label()}
+    gives: ClassVar[Fields | None] = {"image": Image(), "text": Text(), "label": Label()}
 
     def load(
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Read one split."""
-        del notes
         media = self._media(split, name)
         names = _images(media, f"data.{split}")
         found = _table(media.place, names, [media.files[name] for name in names])
+        if fields is not None and "text" in fields:
+            texts = arrow.texts([_text(media, name, split) for name in names])
+            found = found.add_column(2, "text", texts)
         if fields is not None and "label" not in fields:
             return found
         labels = arrow.texts([_class(media, name, split) for name in names])
@@ -88,7 +92,10 @@ def _images(media: Media, key: str) -> list[str]:
     """Return the paths of the images of a folder or an archive, sorted."""
     names = sorted(name for name in media.files if name.lower().endswith(ENDINGS))
     if not names:
-        raise UserError("there is no image in this folder", key=key, file=media.place)
+        hint = None
+        if any(name.lower().endswith(TEXT) for name in media.files):
+            hint = "Texts in a folder for each class are read by data=text_folder."
+        raise UserError("there is no image in this folder", key=key, file=media.place, hint=hint)
     return names
 
 
@@ -101,6 +108,19 @@ def _table(place: Path, names: Sequence[str], references: Sequence[Reference]) -
             "file": arrow.texts([str(place)] * len(names)),
         }
     )
+
+
+def _text(media: Media, path: str, split: str) -> str:
+    beside = path.rpartition(".")[0] + TEXT
+    if (found := media.text(beside)) is None:
+        raise UserError(
+            f"{path} has no text: there is no {beside}",
+            key=f"data.{split}",
+            file=media.place,
+            hint="A table with a column of images and one of texts is read by data=table or "
+            "data=jsonl with data.media=FOLDER.",
+        )
+    return found
 
 
 def _class(media: Media, path: str, split: str) -> str:

@@ -136,7 +136,6 @@ class HubSet(Source):
 
     def hash_of(self, split: str, name: str) -> str:
         """Return the hash of local files; else that of the set's name and commit."""
-        del split
         place = Path(self.path).expanduser()
         if place.is_file():
             content: Any = hashes.sha256(place)
@@ -177,7 +176,7 @@ class HubSet(Source):
 
         datasets.disable_progress_bars()
         place = Path(self.path).expanduser()
-        if place.is_dir() and (place / folders.SAVED).is_file():
+        if place.is_dir() and folders.is_saved(place):
             return folders.load_saved(place)
         self._require_bounded(place)
         if place.is_dir():
@@ -201,7 +200,7 @@ class HubSet(Source):
     def _require_bounded(self, place: Path) -> None:
         """Refuse local files that unpack to more than is read, before `datasets` unpacks them."""
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if path.is_file() and path.suffix == ".gz":
+            if path.is_file() and unpacking.is_packed(path):
                 for _ in unpacking.bounded(path, self.largest_file):
                     pass
 

@@ -24,10 +24,11 @@ from lushan.data.item_fields import HISTORIES, name_of
 from lushan.data.labelled import require_column
 from lushan.data.raw_columns import Columns
 from lushan.data.source import SPLITS, Format, Source, WholeFiles, hash_json
+from lushan.data.which import which
 from lushan.errors import UserError
 from lushan.run import hashes
 
-USERS = ("user", "userid", "user_id", "uid", "customer", "customer_id")
+USERS = ("user", "userid", "user_id", "uid", "reviewerid", "customer", "customer_id")
 ITEMS = ("item", "itemid", "item_id", "iid", "movieid", "movie_id", "asin", "product_id")
 TIMES = ("time", "timestamp", "ts", "date", "unixreviewtime")
 TITLES = ("title", "name")
@@ -47,6 +48,13 @@ class _WithItems(Source):
     def read(self, fields: Fields | None = None, *, only: str | None = None) -> ItemCorpus:
         """Read all splits, and the items that they name; see `Source.read`."""
         return with_items(super().read(fields, only=only), self.catalogue())
+
+
+@dataclasses.dataclass(kw_only=True)
+class _ItemTable(Table):
+    """The table of items, whose columns have names of their own."""
+
+    columns_key: ClassVar[str] = "data.item_columns"
 
 
 @configurable
@@ -73,6 +81,9 @@ class Interactions(WholeFiles, _WithItems):
         split: `leave_last_out`: each user's last interaction is the test, the one before it the
             validation. `time`: what came after one point of time for all users is evaluated.
         cuts: Of `time`: shares of all interactions before validation and before the test.
+        columns: Names of the columns of `train`, for a file without a header.
+        item_columns: Likewise, of `items`.
+        separator: What stands between fields of all tables; null finds it out for each.
     """
 
     items: str | None = None
@@ -87,6 +98,9 @@ class Interactions(WholeFiles, _WithItems):
     least_rating: float | None = None
     split: How = "leave_last_out"
     cuts: list[float] = dataclasses.field(default_factory=lambda: [0.8, 0.9])
+    columns: list[str] | None = None
+    item_columns: list[str] | None = None
+    separator: str | None = None
 
     input_format: ClassVar[Format | None] = "jsonl"
 
@@ -116,7 +130,6 @@ class Interactions(WholeFiles, _WithItems):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Return one split."""
-        del fields
         if split == next(iter(self.names())):  # what was counted is said once
             notes += self._read[2]
         return table_of(self._read[0][split], split, str(self.path_of(split, name)))
@@ -145,7 +158,13 @@ class Interactions(WholeFiles, _WithItems):
         return divided(visits, self.split, self.cuts, notes), items, notes
 
     def _columns(self, key: str, name: str, notes: list[str]) -> Columns:
-        reader = Table(longest_line=self.longest_line, largest_file=self.largest_file)
+        kind = _ItemTable if key == "items" else Table
+        reader = kind(
+            columns={"train": self.columns, "items": self.item_columns}.get(key),
+            separator=self.separator,
+            longest_line=self.longest_line,
+            largest_file=self.largest_file,
+        )
         return reader.raw_columns(files.find(name, self.dir, key=f"data.{key}"), key, notes)
 
     def _column(self, columns: Columns, key: str, known: Sequence[str]) -> str:
@@ -156,12 +175,8 @@ class Interactions(WholeFiles, _WithItems):
         by_lower = {column.lower(): column for column in columns.values}
         found = next((by_lower[name] for name in known if name in by_lower), None)
         if found is None:
-            raise UserError(
-                f"which column holds the {key}?",
-                key=f"data.{key}",
-                file=columns.file,
-                hint=f"Write data.{key}=NAME; the columns are: {', '.join(columns.values)}.",
-            )
+            header = "data.columns=[...] (of data.items: data.item_columns)"
+            raise which(f"the {key}", f"data.{key}", columns.values, columns.file, header=header)
         return found
 
     def _ids(self, columns: Columns, key: str, known: Sequence[str]) -> list[str]:
@@ -315,7 +330,6 @@ class SampleInteractions(Sample, _WithItems):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Make one split."""
-        del name, fields
         rows = divided(_readers(), "leave_last_out", (), notes)
         return table_of(rows[split], split, f"{self.name}/{split}")
 

@@ -146,14 +146,12 @@ class Mixture(Source):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Read one split of all sources."""
-        del name
         corpus = self.read(fields, only=split)
         notes += corpus.notes
         return corpus.splits[split]
 
     def hash_of(self, split: str, name: str) -> str:
         """Return the hash of the sources' fingerprints of that split."""
-        del name
         fingerprints = {n: source.fingerprint().get(split) for n, source in self.sources.items()}
         return hash_json(fingerprints)
 

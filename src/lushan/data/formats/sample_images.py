@@ -36,7 +36,6 @@ class _Drawn(SampleTable):
 
     def hash_of(self, split: str, name: str) -> str:
         """Return a hash of the version of this set; its images follow from it."""
-        del name
         return hash_json([self.name, split, SIZES[split], SIDE])
 
 
@@ -201,14 +200,7 @@ def _drawn(
 
 
 def _put(picture: Picture, shape: str, place: tuple[int, int, int], color: tuple[int, ...]) -> None:
-    """Draw a shape.
-
-    Args:
-        picture: Is drawn on.
-        shape: One of the `SHAPES`.
-        place: Left, top and size.
-        color: Red, green and blue.
-    """
+    """Draw a shape."""
     from PIL import ImageDraw
 
     left, top, size = place

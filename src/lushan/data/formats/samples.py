@@ -221,7 +221,6 @@ class SampleTable(Sample):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Make one split."""
-        del name, notes, fields
         lines = range(1, SIZES[split] + 1)
         return pa.table(
             {

@@ -120,7 +120,6 @@ class Stream(HubSet):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Read one split; of the training split the first window."""
-        del name, notes, fields
         return self.window(0) if split == "train" else self._evaluation(split)
 
     def _evaluation(self, split: str) -> pa.Table:
@@ -214,7 +213,6 @@ class Stream(HubSet):
         self, columns: Columns, split: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """A corpus's table of some rows, whose only column are the texts."""
-        del split, notes, fields
         return Documents(*write_table(None, SCHEMA, self._batches(columns))).table
 
     def _batches(self, columns: Columns) -> Iterator[pa.RecordBatch]:

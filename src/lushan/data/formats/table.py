@@ -22,6 +22,7 @@ from lushan.data.json_rows import SUFFIXES, columns_of
 from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.source import Format, WholeFiles
+from lushan.data.which import listed
 from lushan.errors import UserError
 
 PARQUET = (".parquet", ".pq")
@@ -31,6 +32,8 @@ SAMPLE = 1000
 """Lines that show what separates fields."""
 _TABS = (".tsv", ".tab", ".txt")
 QUOTE = '"'
+MARKS = (",", "\t", ";", "|", "::")
+"""What may separate fields, where nothing is said."""
 
 
 @configurable
@@ -45,13 +48,15 @@ class Table(Rows, WholeFiles):
         columns: Names of the columns, for a file without a header. A first row that holds just
             these names is taken for one.
         header: Whether the first row holds names; null finds out, see `columns`.
-        separator: What stands between fields; null is a tab for .tsv, and otherwise comma, tab or
-            semicolon: the one that gives most rows as many fields.
+        separator: What stands between fields, one character or several; null is a tab for .tsv,
+            and otherwise comma, tab, semicolon, `|` or `::`: what gives most rows as many fields.
         quote: What fields may stand in; null is `"`, and nothing where fields are separated by
-            tabs. '' is nothing.
+            tabs or by several characters. '' is nothing.
     """
 
     input_format: ClassVar[Format | None] = "table"
+    columns_key: ClassVar[str] = "data.columns"
+    """The config key of `columns`."""
 
     columns: list[str] | None = None
     header: bool | None = None
@@ -117,15 +122,7 @@ class Table(Rows, WholeFiles):
     def separator_of(self, path: Path, lines: Sequence[str]) -> str:
         """Return what stands between fields; `lines` are the first ones at least."""
         if self.separator is not None:
-            known = {"tab": "\t", "\\t": "\t", "space": " "}.get(self.separator, self.separator)
-            if len(known) != 1:
-                raise UserError(
-                    "fields are separated by one character",
-                    key="data.separator",
-                    value=self.separator,
-                    hint="Write ',', ';', '|' or tab.",
-                )
-            return known
+            return separator_named(self.separator)
         if files.bare_suffix(path) in _TABS:
             return "\t"
         return likely_separator(lines)
@@ -133,6 +130,15 @@ class Table(Rows, WholeFiles):
     def _quote(
         self, separator: str, lines: Sequence[str], split: str, notes: list[str]
     ) -> str | None:
+        if len(separator) > 1:
+            if self.quote:
+                raise UserError(
+                    f"fields that are separated by {separator!r} are not quoted",
+                    key="data.quote",
+                    value=self.quote,
+                    hint="Write data.quote=null.",
+                )
+            return None
         if self.quote is not None:
             return self.quote or None
         if separator != "\t":
@@ -165,8 +171,8 @@ class Table(Rows, WholeFiles):
             if self.header is False:
                 raise UserError(
                     "without a header the columns need names",
-                    key="data.columns",
-                    hint=f"Write data.columns=[...], {len(first)} names.",
+                    key=self.columns_key,
+                    hint=f"Write {self.columns_key}=[...], {len(first)} names.",
                 )
             double = next((n for n in stripped if stripped.count(n) > 1), None)
             if double is not None:
@@ -174,13 +180,14 @@ class Table(Rows, WholeFiles):
                     f"the header names {double!r} twice",
                     file=path,
                     line=1,
-                    hint="Without a header in the file: data.columns=[label,text].",
+                    hint="Without a header in the file, name its "
+                    f"{plural(len(first), 'column')}: {self.columns_key}=[...].",
                 )
             return stripped, True
         if len(self.columns) != len(first):
             raise UserError(
                 f"the file has {plural(len(first), 'column')}",
-                key="data.columns",
+                key=self.columns_key,
                 value=self.columns,
                 file=path,
                 line=1,
@@ -192,11 +199,28 @@ class Table(Rows, WholeFiles):
         return self.columns, self.header
 
 
+def separator_named(name: str) -> str:
+    """Return what a config's separator stands for: `tab` is a tab.
+
+    Raises:
+        UserError: It is none.
+    """
+    known = {"tab": "\t", "\\t": "\t", "space": " "}.get(name, name)
+    if not known or "\n" in known:
+        raise UserError(
+            "one character or several stand between fields",
+            key="data.separator",
+            value=name,
+            hint="Write ',', ';', '|', '::' or tab.",
+        )
+    return known
+
+
 def likely_separator(lines: Sequence[str]) -> str:
-    """Return the mark that gives most rows as many fields: comma, tab or semicolon."""
+    """Return the mark that gives most rows as many fields: one of `MARKS`."""
     _lift_field_limit()
     best, count = ",", 0
-    for mark in ",\t;":
+    for mark in MARKS:
         widths = _widths(lines[:SAMPLE], mark)
         total = widths.total()
         del widths[1]  # no such mark in the row
@@ -208,8 +232,11 @@ def likely_separator(lines: Sequence[str]) -> str:
 
 def _widths(lines: Sequence[str], mark: str) -> Counter[int]:
     """Count the rows of each width, as far as the mark can be what separates fields."""
-    reader = csv.reader((f"{line}\n" for line in lines), delimiter=mark)
     widths: Counter[int] = Counter()
+    if len(mark) > 1:
+        widths.update(len(line.split(mark)) for line in lines if line)
+        return widths
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=mark)
     # A carriage return in a field that is quoted with another mark only; `rows_of` gives the place
     # of one that is wrong.
     with contextlib.suppress(csv.Error):
@@ -221,6 +248,9 @@ def rows_of(
     lines: Iterable[str], separator: str, quote: str | None, path: Path
 ) -> Iterator[tuple[int, list[str]]]:
     """(the line it starts in, its fields) of each row that is not blank."""
+    if len(separator) > 1:
+        yield from ((n, line.split(separator)) for n, line in enumerate(lines, 1) if line)
+        return
     reader = csv.reader((f"{line}\n" for line in lines), **style_of(separator, quote))
     start = 1
     try:
@@ -242,6 +272,15 @@ def rows_of(
         ) from error
 
 
+def fields_read(lines: Iterable[str], separator: str, quote: str | None) -> Iterator[Sequence[str]]:
+    """Yield the fields of each row, blank ones too, taking no more lines than they stand in."""
+    if len(separator) == 1:
+        yield from csv.reader(lines, **style_of(separator, quote))
+        return
+    for line in lines:
+        yield line.rstrip("\r\n").split(separator) if line.strip() else []
+
+
 def style_of(separator: str, quote: str | None) -> dict[str, Any]:
     """Return the settings of `csv.reader` for rows of a table."""
     _lift_field_limit()
@@ -261,7 +300,7 @@ def ragged(
     shown = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(separator, repr(separator))
     return UserError(
         f"{plural(len(row), 'field')} (separated by {shown}), and the columns are {len(names)}: "
-        + ", ".join(names),
+        + listed(names),
         file=path,
         line=line,
         value=separator.join(row),

@@ -79,7 +79,6 @@ class Text(FileSource):
 
     def hash_of(self, split: str, name: str) -> str:
         """SHA-256 of a split's file, or of the hashes of its files."""
-        del name
         found = [self._sha256(path) for path in self.paths_of(split)]
         return found[0] if len(found) == 1 else hash_json(found)
 
@@ -87,7 +86,6 @@ class Text(FileSource):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Read one split."""
-        del name, fields
         found = self._whole(split, self._place(split))
         notes += [f"{split}: {note}" for note in found.notes]
         return found.table

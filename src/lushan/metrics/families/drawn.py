@@ -35,7 +35,6 @@ class PartPerplexity(TokenRatio):
 
     def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (loss, tokens) of an example."""
-        del target
         return np.array([prediction[f"{self.part}_loss"], prediction[f"{self.part}_tokens"]], float)
 
 
@@ -58,17 +57,12 @@ class BitsPerDimension(Metric):
 
     def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (bits, numbers) of an example."""
-        del target
         values = prediction["image_tokens"] * self.values
         return np.array([prediction["image_loss"] / math.log(2), values], float)
 
 
 class Match(Metric):
-    """The share of examples in which a text that was written is that of the example.
-
-    Args:
-        written: The entry of the written text.
-    """
+    """The share of examples in which a text that was written is that of the example."""
 
     higher_is_better = True
     unit = PERCENT
@@ -81,7 +75,6 @@ class Match(Metric):
 
     def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (whether it is right, 1)."""
-        del target
         return np.array([prediction[self.written] == prediction["text"].strip(), 1.0], float)
 
 

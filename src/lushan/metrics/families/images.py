@@ -34,7 +34,6 @@ class PSNR(Metric):
 
     def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (squared error, values) of an image."""
-        del target
         return np.array([prediction["squared_error"], prediction["values"]], float)
 
 
@@ -49,7 +48,6 @@ class SSIM(Metric):
 
     def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (SSIM, 1) of an image."""
-        del target
         return np.array([prediction["ssim"], 1.0])
 
 
@@ -66,16 +64,11 @@ class BitsPerImage(Metric):
 
     def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (bits, 1) of an image."""
-        del target
         return np.array([len(prediction["codes"]) * self.bits, 1.0])
 
 
 class Codes(Metric):
-    """A score of how often each code occurs in a split.
-
-    Args:
-        size: Number of codes.
-    """
+    """A score of how often each code occurs in a split."""
 
     higher_is_better = True
     basis = "codes"
@@ -89,7 +82,6 @@ class Codes(Metric):
         """Return the counts of each code in each image, (N, size), sparse."""
         from scipy.sparse import csr_matrix
 
-        del targets
         codes = [np.asarray(prediction["codes"], np.int64) for prediction in predictions]
         rows = np.repeat(np.arange(len(codes)), [len(each) for each in codes])
         columns = np.concatenate(codes) if codes else np.zeros(0, np.int64)

@@ -49,11 +49,7 @@ class Right(Metric):
 
 
 class Decisions(Metric):
-    """The share of right yes-or-no decisions, over all labels and texts.
-
-    Args:
-        labels: All that there are.
-    """
+    """The share of right yes-or-no decisions, over all labels and texts."""
 
     higher_is_better = True
     unit = PERCENT
@@ -127,11 +123,7 @@ class OfClasses(Metric):
 
 
 class Accuracy(Right):
-    """The share of texts whose one label is right.
-
-    Args:
-        labels: All that occur.
-    """
+    """The share of texts whose one label is right."""
 
     def __init__(self, labels: Sequence[str] = ()) -> None:
         super().__init__()
@@ -141,7 +133,6 @@ class Accuracy(Right):
         self, predictions: Sequence[Any], targets: Sequence[Any], rows: Rows | None
     ) -> Interval | None:
         """Return the interval over the same resamples as those of the scores by class."""
-        del rows
         by_class = OfClasses(self.labels)
         drawn, sizes = by_class.grouped(by_class.statistics(predictions, targets))
         width = drawn.shape[1]

@@ -22,11 +22,7 @@ _OTHER_TOKENS = (
 
 
 class TokenRatio(Metric):
-    """A sum over the predicted tokens, by their number.
-
-    Attributes:
-        above: What is summed.
-    """
+    """A sum over the predicted tokens, by their number."""
 
     formula = staticmethod(ratio)
     groups = False
@@ -38,7 +34,6 @@ class TokenRatio(Metric):
 
     def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (sum, tokens) of an example."""
-        del target
         return np.array([prediction[self.above], prediction["tokens"]], float)
 
 
@@ -78,7 +73,6 @@ class BitsPerByte(Metric):
 
     def example_statistics(self, prediction: Mapping[str, Any], target: object) -> Array:
         """Return (bits, bytes) of an example."""
-        del target
         return np.array([prediction["loss"] / math.log(2), prediction["bytes"]], float)
 
 

@@ -54,7 +54,6 @@ class Correlation(Metric):
         self, predictions: Sequence[float], targets: Sequence[float], rows: Rows | None
     ) -> Interval | None:
         """Return the bootstrap interval."""
-        del rows
         return interval(self.statistic(targets, predictions), len(targets))
 
     def _once(self, predictions: Sequence[float], targets: Sequence[float]) -> float:
@@ -82,7 +81,6 @@ class Pearson(Correlation):
         self, predictions: Sequence[float], targets: Sequence[float], rows: Rows | None
     ) -> float:
         """Return the correlation, with all its digits whatever the origin is."""
-        del rows
         return self._once(predictions, targets)
 
 

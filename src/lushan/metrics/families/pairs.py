@@ -52,7 +52,6 @@ class ByChance(Metric):
 
     def example_statistics(self, prediction: Mapping[str, Any], target: Any) -> Array:
         """Return (expected recall, 1)."""
-        del target
         return np.array([min(1.0, self.k / prediction[f"{self.found}_candidates"]), 1.0])
 
 

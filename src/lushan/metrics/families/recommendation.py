@@ -29,7 +29,6 @@ class HitRate(ReciprocalRank):
 
     def gains(self, ranks: Array, order: NDArray[np.int64]) -> Array:
         """Return 1 for the first right one."""
-        del ranks
         return (order == 1).astype(float)
 
 
@@ -74,7 +73,6 @@ class Coverage(Metric):
 
     def of_split(self, predictions: Sequence[Shown], targets: Sequence[Any]) -> float:
         """Count the different ones."""
-        del targets
         shown = {item for prediction in predictions for item in prediction["top"][: self.k]}
         return len(shown) / max((p["items"] for p in predictions), default=1)
 
@@ -92,7 +90,6 @@ class Novelty(Metric):
 
     def example_statistics(self, prediction: Shown, target: object) -> Array:
         """Return the mean over the first k, and 1."""
-        del target
         bits = prediction["bits"][: self.k]
         return np.array([float(np.mean(bits)), 1.0]) if len(bits) else np.zeros(2)
 

@@ -43,7 +43,6 @@ class OfRankings(Metric):
 
     def statistics(self, predictions: Sequence[Ranks], targets: Sequence[Any]) -> Rows:
         """Return (value, 1) of each query, (N, 2)."""
-        del targets
         counts = np.array([len(ranks) for ranks in predictions])
         queries = np.repeat(np.arange(len(counts)), counts)
         ranks = np.concatenate([np.sort(r) for r in predictions]) if len(counts) else np.zeros(0)
@@ -72,7 +71,6 @@ class Recall(OfRankings):
 
     def gains(self, ranks: Array, order: NDArray[np.int64]) -> Array:
         """Return 1 each."""
-        del order
         return np.ones_like(ranks)
 
 
@@ -93,7 +91,6 @@ class NDCG(OfRankings):
 
     def gains(self, ranks: Array, order: NDArray[np.int64]) -> Array:
         """Return the discounts."""
-        del order
         return 1 / np.log2(1 + ranks)
 
     def ideal(self, counts: NDArray[np.int64]) -> Array:

@@ -16,9 +16,7 @@ from lushan.common.units import PERCENT, POINTS
 from lushan.configurable import configurable
 from lushan.metrics import generation, rouge
 from lushan.metrics.metric import Array, Metric
-from lushan.metrics.overlap import Bleu as BleuCounts
-from lushan.metrics.overlap import Chrf as ChrfCounts
-from lushan.metrics.overlap import Tokenizer
+from lushan.metrics.overlap import Counted, Tokenizer, bleu_counts, chrf_counts
 from lushan.metrics.scores import overlap
 from lushan.metrics.scores.ratios import ratio
 from lushan.metrics.statistics import Rows
@@ -119,7 +117,6 @@ class OfNgrams(Metric):
     """A score of counts of n-grams of the whole corpus, equal to sacrebleu's, from 0 to 100.
 
     Attributes:
-        counts: Counts those of each text.
         signature: sacrebleu's, of how they were counted last.
     """
 
@@ -127,8 +124,11 @@ class OfNgrams(Metric):
     unit = POINTS
     has_interval = True
     groups = False
-    counts: BleuCounts | ChrfCounts
     signature = ""
+
+    def counts(self, predictions: Texts, references: References) -> Counted:
+        """Return the counts of each text, and sacrebleu's signature."""
+        raise NotImplementedError
 
     def example_statistics(self, prediction: str, target: Sequence[str]) -> Array:
         """Return lengths and counts of n-grams, (D,)."""
@@ -136,7 +136,7 @@ class OfNgrams(Metric):
 
     def statistics(self, predictions: Sequence[Any], targets: Sequence[Any]) -> Rows:
         """Return the same of many texts."""
-        counts, self.signature = self.counts.counts(predictions, targets)
+        counts, self.signature = self.counts(predictions, targets)
         return counts.astype(float)
 
     def of_rows(
@@ -156,23 +156,27 @@ class BLEU(OfNgrams):
     formula = staticmethod(overlap.bleu)
     # A text alone is scored by the orders for which it is long enough.
     alone: Mapping[str, Any] = MappingProxyType({"effective_order": True})
+    width = 2 + 2 * overlap.ORDER
 
     def __init__(self, tokenize: Tokenizer = "13a") -> None:
-        self.counts = BleuCounts(tokenize)
-        self.width = 2 + 2 * self.counts.order
+        self.tokenize = tokenize
         super().__init__()
         self.options = {"tokenize": tokenize}
+
+    def counts(self, predictions: Texts, references: References) -> Counted:
+        """Return those of words."""
+        return bleu_counts(predictions, references, self.tokenize)
 
 
 class CHRF(OfNgrams):
     """chrF of the whole corpus."""
 
     formula = staticmethod(overlap.chrf)
+    width = 3 * overlap.CHARACTERS
 
-    def __init__(self) -> None:
-        self.counts = ChrfCounts()
-        self.width = 3 * (self.counts.char_order + self.counts.word_order)
-        super().__init__()
+    def counts(self, predictions: Texts, references: References) -> Counted:
+        """Return those of characters."""
+        return chrf_counts(predictions, references)
 
 
 class Distinct(Metric):
@@ -191,7 +195,6 @@ class Distinct(Metric):
 
     def of_split(self, predictions: Sequence[str], targets: Sequence[Any]) -> float:
         """Return the share."""
-        del targets
         return generation.distinct(predictions, self.n)
 
 

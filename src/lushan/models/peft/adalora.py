@@ -61,12 +61,7 @@ class AdaLora(peft.AdaLoraConfig):
 
 
 class Allocated(Tuned):
-    """A model with AdaLoRA.
-
-    Args:
-        model: Of transformers.
-        config: Of the method.
-    """
+    """A model with AdaLoRA."""
 
     def __init__(self, model: PreTrainedModel, config: AdaLora) -> None:
         super().__init__(model, config)

@@ -85,12 +85,7 @@ class Bottleneck:
 
 
 class Adapter(nn.Module):
-    """One of them.
-
-    Args:
-        width: Of what goes in and comes out.
-        config: What it is like.
-    """
+    """One of them."""
 
     def __init__(self, width: int, config: Bottleneck) -> None:
         super().__init__()
@@ -110,12 +105,7 @@ class Adapter(nn.Module):
 
 
 class Bottlenecked(Adaptation):
-    """A model with bottleneck adapters.
-
-    Args:
-        model: Of transformers.
-        config: What they are like.
-    """
+    """A model with bottleneck adapters."""
 
     def __init__(self, model: PreTrainedModel, config: Bottleneck) -> None:
         super().__init__(model, NAME, changed=insert(model, config))

@@ -63,11 +63,7 @@ class Prompted(Adaptation):
         self.insert(model)
 
     def refuse(self, model: PreTrainedModel, config: Any) -> None:
-        """Refuse a model that cannot be prompted.
-
-        Raises:
-            UserError: Why.
-        """
+        """Refuse a model that cannot be prompted."""
 
     def insert(self, model: PreTrainedModel) -> None:
         """Take the place of the model's `forward`."""

@@ -77,11 +77,7 @@ class FourBit:
 
 
 def require() -> None:
-    """Refuse a machine that cannot compute with four bits.
-
-    Raises:
-        UserError: See `FourBit.__call__`.
-    """
+    """Refuse a machine that cannot compute with four bits."""
     if not torch.cuda.is_available():
         raise UserError(
             "weights in four bits need a CUDA card, and there is none",

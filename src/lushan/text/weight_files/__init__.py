@@ -7,19 +7,17 @@ of each file. What is read of a packed file is numbers and text: nothing of it i
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lushan.common.parsing import open_file, parse_json
-from lushan.errors import RunFailed, UserError
+from lushan.errors import UserError
 from lushan.run import caches, hashes
+from lushan.run.new_folder import replacing_folder
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +62,12 @@ def unpacked(file: Path, *, key: str, scripts: Sequence[str] | None = None) -> P
         with caches.only_one(folder):
             if not _is_whole(folder):
                 log.info("unpacking %s to %s", file, folder)
-                with _replacing(folder) as new:
+                with replacing_folder(folder) as new:
                     _unpack(magic, file, new, key, chosen)
+                    names = sorted(path.name for path in new.iterdir())
+                    for name in names:
+                        caches.write_sum(new / name)
+                    caches.write_note(new / _NOTE, json.dumps(names))
     return folder
 
 
@@ -96,22 +98,3 @@ def _is_whole(folder: Path) -> bool:
     """Return whether a folder holds the files that were written to it, each unchanged."""
     note = caches.read_note(folder / _NOTE)
     return note is not None and all(caches.is_whole(folder / n) for n in parse_json(note))
-
-
-@contextlib.contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """Give a folder to write files to, which takes the place of `folder` when all are there."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as temporary:
-            new = Path(temporary) / "new"
-            new.mkdir()
-            yield new
-            names = sorted(path.name for path in new.iterdir())
-            for name in names:
-                caches.write_sum(new / name)
-            caches.write_note(new / _NOTE, json.dumps(names))
-            shutil.rmtree(folder, ignore_errors=True)
-            new.rename(folder)
-    except OSError as error:
-        raise RunFailed(f"cannot write {folder}: {error.strerror or error}") from error

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from lushan.common import extras
 from lushan.common.parsing import parse_json
 from lushan.compat.transformers import models_of, silenced
 from lushan.errors import UserError, first_line
@@ -31,23 +31,11 @@ _NEEDED = ("gguf", "accelerate")
 def unpack(file: Path, folder: Path, *, key: str) -> None:
     """Write what a GGUF file holds to a folder, dequantised to float32, by transformers.
 
-    Args:
-        file: The file.
-        folder: An empty one.
-        key: The config key it comes from, for the error.
-
     Raises:
         UserError: It is malformed, of an architecture that transformers does not read from GGUF, or
             a package is missing.
     """
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"reading a GGUF file needs the package {' and '.join(missing)}",
-            key=key,
-            file=file,
-            hint="pip install 'lushan[gguf]'",
-        )
+    extras.require("gguf", *_NEEDED, what="reading a GGUF file", key=key, file=file)
     tensors, numbers = require_sound(file, key=key)
     try:
         with silenced(), contextlib.redirect_stderr(io.StringIO()):  # a progress bar of its own
@@ -123,15 +111,8 @@ def _remove_added(folder: Path, vocab_size: int) -> None:
 def require_sound(file: Path, *, key: str) -> tuple[int, int]:
     """Make sure that what a file says of itself fits into it, before anything is made by it.
 
-    Args:
-        file: The file.
-        key: The config key it comes from, for the error.
-
     Returns:
         How many tensors it holds, and how many numbers are in all of them.
-
-    Raises:
-        UserError: It does not.
     """
     parts = Parts(file, key)
     _, version, tensors, values = parts.numbers("4sIQQ")

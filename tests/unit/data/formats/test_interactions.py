@@ -195,3 +195,23 @@ def test_titles_are_found_whatever_their_case_and_near_ones_are_named(read):
     assert "Twenty" in str(raised.value.hint)
     with pytest.raises(UserError, match="2 items are called so"):
         items.find("ty", key="--history")
+
+
+@pytest.mark.parametrize("mark", ["\t", "::", "|"])
+def test_files_of_movielens_without_a_header(mark, read, refused):
+    ratings = RATINGS.split("\n", 1)[1].replace(",", mark)
+    movies = MOVIES.split("\n", 1)[1].replace("|", "/").replace(",", mark)
+    names = {
+        "columns": ["user", "item", "rating", "time"],
+        "item_columns": ["item", "title", "kind"],
+    }
+    found = read(ratings, movies, **names)
+    assert rows(found, "test") == rows(read(), "test")
+    assert found.items.titles == read().items.titles
+    assert "its 4 columns: data.columns=[...]" in refused(lambda: read("1\t1\t4\t9\n")).hint
+    assert refused(lambda: read(ratings, movies, columns=names["columns"])).hint
+
+
+def test_the_columns_of_items_have_their_own_key(read, refused):
+    error = refused(lambda: read(movies="1|Ten|\n", item_columns=["item", "title"]))
+    assert error.key == "data.item_columns"

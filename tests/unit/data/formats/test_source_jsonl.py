@@ -7,6 +7,7 @@ import json
 import pytest
 from tests.helpers.asked import made
 
+from lushan.data.fields import LABELLED, PAIRS, WORDS, Number, Text
 from lushan.data.formats import Jsonl
 
 
@@ -28,6 +29,23 @@ def test_words_with_tags(names: tuple[str, str], write) -> None:
     assert read.splits["train"].to_pylist() == [
         {"id": "one", "tokens": ["Ann", "runs"], "tags": ["B-PER", "O"], "line": 2, "file": path}
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "row"),
+    [
+        (WORDS, {"words": ["a", "b"], "tags": ["O", "B-X"]}),
+        (PAIRS, {"document": "a", "summary": "b"}),
+        (LABELLED, {"sentence": "a", "label": "b"}),
+        ({"text": Text()}, {"sentence": "a"}),
+    ],
+)
+def test_more_fields_are_read_beside_those_found_together(fields, row, write) -> None:
+    path = write("x.jsonl", lines({**row, "weight": 2}, {**row, "weight": 3}))
+    read = Jsonl(train=path).read({**fields, "weight": Number()}).splits["train"]
+    assert read["weight"].to_pylist() == [2, 3]
+    needed = {name for name, field in fields.items() if not field.optional}
+    assert needed <= set(read.column_names)
 
 
 def test_fields_of_any_name_and_scheme(write) -> None:
@@ -146,7 +164,10 @@ def test_spans_within_words_are_widened_and_counted(write) -> None:
     path = write("x", lines({"text": "the Berliners", "entities": [[4, 10, "LOC"]]}))
     read = Jsonl(train=path).read()
     assert read.splits["train"]["tags"].to_pylist() == [["O", "B-LOC"]]
-    assert read.notes == ["train: 1 entities ended inside a word and were widened to it"]
+    assert read.notes == [
+        "train: 1 entity of 1 ended inside a word, widened to it; data.span_end=inclusive if ends "
+        "are the last character"
+    ]
 
 
 def test_two_spans_in_a_word(write, refused) -> None:

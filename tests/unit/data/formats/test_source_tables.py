@@ -77,7 +77,10 @@ def test_wrong_column(write, refused) -> None:
     assert refused(Table(train=path, text=["a", "b", "c"]).read).key == "data.text"
 
 
-@pytest.mark.parametrize(("name", "mark"), [("x.csv", ","), ("x.csv", ";"), ("x.tsv", "\t")])
+@pytest.mark.parametrize(
+    ("name", "mark"),
+    [("x.csv", ","), ("x.csv", ";"), ("x.tsv", "\t"), ("x.dat", "|"), ("x.dat", "::")],
+)
 def test_separators(name: str, mark: str, write) -> None:
     path = write(name, f"label{mark}text\npos{mark}good\n")
     assert rows(Table(train=path)) == [("good", "pos")]
@@ -87,7 +90,8 @@ def test_a_separator_of_ones_own(write, refused) -> None:
     path = write("x.csv", "label|text\npos|good\n")
     assert rows(Table(train=path, separator="|")) == [("good", "pos")]
     assert rows(Table(train=write("y", "label\ttext\na\tb\n"), separator="tab")) == [("b", "a")]
-    assert refused(Table(train=path, separator="||").read).key == "data.separator"
+    assert refused(Table(train=path, separator="").read).key == "data.separator"
+    assert refused(Table(train=path, separator="::", quote="'").read).key == "data.quote"
 
 
 def test_quoted_fields_and_their_lines(write) -> None:

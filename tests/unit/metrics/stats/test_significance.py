@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from lushan.metrics.overlap import Bleu
+from lushan.metrics.overlap import bleu_counts
 from lushan.metrics.prf import prf
+from lushan.metrics.scores.overlap import bleu
 from lushan.metrics.stats import bootstrap
 from lushan.metrics.stats.significance import (
     hierarchical,
@@ -116,8 +117,8 @@ def test_randomisation_of_bleu_is_sacrebleus() -> None:
     stats = metric._extract_corpus_statistics(one, [gold])
     base = {"BLEU": (np.array(stats), metric._aggregate_and_compute(stats))}
     _, shown = _paired_ar_test(base, "x", other, [gold], {"BLEU": metric}, n_samples=2000, seed=1)
-    sides = [Bleu().counts(side, [[g] for g in gold])[0] for side in (one, other)]
-    found = randomisation(*sides, Bleu().score, resamples=8000)
+    sides = [bleu_counts(side, [[g] for g in gold], "13a")[0] for side in (one, other)]
+    found = randomisation(*sides, bleu, resamples=8000)
     assert 0.002 < shown["BLEU"].p_value < 0.6
     assert found.p == pytest.approx(shown["BLEU"].p_value, abs=0.03)
     assert found.effect == pytest.approx(base["BLEU"][1].score - shown["BLEU"].score)
