@@ -35,7 +35,6 @@ from lushan.text import parts
 
 AT_ONCE = 512
 """Prompts that are read, sorted by length and written out together."""
-ROLES = ("system", "user", "assistant", "tool")
 
 
 def generate(
