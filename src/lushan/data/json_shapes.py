@@ -30,7 +30,7 @@ def require_row(found: Mapping[str, Sequence[Any]], name: str | Path) -> None:
         UserError: All values are objects with a key in common.
     """
     values = [value for (value,) in found.values()]
-    if len(values) == 1 or not all(isinstance(value, dict) for value in values):
+    if len(values) < 2 or not all(isinstance(value, dict) for value in values):
         return
     if not set(values[0]).intersection(*values[1:]):
         return
