@@ -62,7 +62,7 @@ class RunResult:
     weights_sha256: str | None = None
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
     state: str = "complete"
-    announced: tuple[str, ...] = ()
+    announced: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `result.json`, state first; secrets of the config redacted.

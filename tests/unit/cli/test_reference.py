@@ -44,7 +44,9 @@ def test_groups_their_options_and_their_arguments(cli_inside):
     listed = cli_inside("options", "scheduler")
     assert re.search(r"^cosine +Up over the warm-up, then down half a cosine\.$", listed.out, re.M)
     shown = cli_inside("options", "optimizer/adamw").out
-    assert "optimizer.lr  = 5e-05  (a number)\n    Learning rate of the encoder's" in shown
+    assert (
+        "optimizer.lr  = 5e-05  (a number, 0 or more)\n    Learning rate of the encoder's" in shown
+    )
     assert cli_inside("train", "optimizer=adamw", "--help").out == shown
     inner = cli_inside("options", "task/head/crf", "--json")
     assert json.loads(inner.out)["arguments"][0]["key"] == "task.head.dropout"

@@ -153,7 +153,7 @@ MISMATCHES = {
     ("qa", "text"): ("x.txt", "Anna lives.\n", "For answers (list of answers): data=squad"),
     ("qa", "conll"): ("x.conll", "Anna B-PER\n", "question"),
     ("image_classification", "text"): ("x.txt", "Anna lives.\n", "For image (image): data=folder"),
-    ("classification", "folder"): ("images", None, "text"),
+    ("ner", "folder"): ("images", None, "list of words"),
     ("classification", "chat"): ("x.jsonl", '{"messages": []}\n', "text"),
 }
 
