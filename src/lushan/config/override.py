@@ -80,8 +80,7 @@ def _format(own: DictConfig, line: str) -> dict[str, Any]:
 
 def _may_change(key: str, groups: Sequence[str]) -> bool:
     """Return whether a key is one that may be changed, or below one."""
-    whole = {name for name in groups if "." in name}
-    return key in whole or any(key.startswith(f"{name}.") for name in groups)
+    return ("." in key and key in groups) or key.startswith(tuple(f"{name}." for name in groups))
 
 
 def _suggestion(cfg: Mapping[str, Any], override: Override, groups: Sequence[str]) -> str:

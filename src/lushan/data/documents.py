@@ -22,7 +22,7 @@ from lushan.common.wording import plural
 from lushan.data import files, unpacking
 from lushan.data.json_rows import rows_of
 from lushan.data.labelled import SHORT, TEXTS, require_column
-from lushan.data.which import which
+from lushan.data.which import first_usual, which
 from lushan.errors import UserError
 
 Unit = Literal["file", "paragraph", "line"]
@@ -321,8 +321,7 @@ def text_field(names: Sequence[str], wanted: str | None, file: str | Path) -> st
     if wanted is not None:
         require_column(wanted, names, "data.text", file)
         return wanted
-    by_lower = {name.lower(): name for name in names}
-    found = next((by_lower[k] for k in TEXTS if k in by_lower and k not in SHORT), None)
+    found = first_usual(names, (known for known in TEXTS if known not in SHORT))
     if found is None and len(names) == 1:
         found = names[0]
     if found is None:

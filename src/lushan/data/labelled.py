@@ -13,7 +13,7 @@ from lushan.data.classes import LabelReader, label_text
 from lushan.data.encode import arrow
 from lushan.data.fields import LABEL_FIELDS, LABELLED, Field, Fields, Labels, Number
 from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
-from lushan.data.which import listed, which, without_header
+from lushan.data.which import first_usual, listed, which, without_header
 from lushan.errors import UserError, did_you_mean
 
 TEXTS = ("text", "sentence", "content", "review", "tweet", "document", "body", "headline", "title")
@@ -155,8 +155,7 @@ class Labelled:
         """The column of the labels, where there is one besides others."""
         if (named := self.label_name) is not None:
             return named if named in names else None
-        by_lower = {name.lower(): name for name in names}
-        return next((by_lower[known] for known in LABELS if known in by_lower), None)
+        return first_usual(names, LABELS)
 
     def _label_column(self, names: Sequence[str], columns: Columns, split: str) -> str:
         if self.label_name is not None and split != "test":

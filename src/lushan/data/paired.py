@@ -12,7 +12,7 @@ from lushan.data import files
 from lushan.data.encode import arrow
 from lushan.data.labelled import Labelled, most, remember, remembered, require_column
 from lushan.data.raw_columns import Columns, halves, with_places
-from lushan.data.which import which
+from lushan.data.which import first_usual, which
 from lushan.errors import UserError, did_you_mean
 from lushan.text.words import join_words
 
@@ -106,11 +106,9 @@ def _column(columns: Columns, option: str, known: Sequence[str], chosen: str | N
         require_column(chosen, list(columns.values), f"data.{option}", columns.file)
         return chosen
     names = columns.usual(among=known)
-    by_lower = {name.lower(): name for name in names}
-    for name in known:
-        if name in by_lower:
-            return by_lower[name]
-    raise which(f"the {option}s", f"data.{option}", names, columns.file)
+    if (found := first_usual(names, known)) is None:
+        raise which(f"the {option}s", f"data.{option}", names, columns.file)
+    return found
 
 
 def _flattened(columns: Columns, wanted: Sequence[str | None]) -> Columns:

@@ -22,7 +22,7 @@ from lushan.data.paired import Paired
 from lushan.data.raw_columns import Columns, strings, with_places, word_lists
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
 from lushan.data.tagged import Tagged
-from lushan.data.which import listed, which
+from lushan.data.which import first_usual, listed, which
 from lushan.data.written_lists import as_list
 from lushan.errors import UserError
 from lushan.text.words import split_words
@@ -136,9 +136,8 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
             require_column(chosen, list(columns.values), key, columns.file)
             return chosen
         before = remembered(self).get(name)
-        by_lower = {column.lower(): column for column in columns.values}
         known = (before, name, *field.names) if before else (name, *field.names)
-        found = next((by_lower[n.lower()] for n in known if n.lower() in by_lower), None)
+        found = first_usual(columns.values, known)
         if found is None and not field.optional:
             what, key = f"the {name} ({field.what})", f"+data.fields.{name}"
             raise which(what, key, columns.values, columns.file, kind="field")
@@ -257,10 +256,10 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
             tags.append(marks)
         if widened:
             what = plural(widened, "entity", "entities")
-            more = "; data.span_end=inclusive if ends are the last character" * (
-                2 * widened > total
-            )
-            notes.append(f"{split}: {what} of {total:,} ended inside a word, widened to it{more}")
+            note = f"{split}: {what} of {total:,} ended inside a word, widened to it"
+            if 2 * widened > total:
+                note += "; data.span_end=inclusive if ends are the last character"
+            notes.append(note)
         if lost:
             notes.append(f"{split}: {lost} entities lost words to the one before them")
         return with_places(

@@ -89,7 +89,7 @@ class Speakers:
             UserError: They are none; names file and line.
         """
         turns = _rows_of(columns, row, field, value)
-        if isinstance(turns, list) and turns and all(map(self._is_exchange, turns)):
+        if isinstance(turns, list) and turns and self._are_exchanges(turns):
             turns = [{"role": name, "content": turn[name]} for turn in turns for name in turn]
         if not isinstance(turns, list | tuple):
             raise columns.fail(f"{field} must be a list of messages", row, value=value)
@@ -112,13 +112,14 @@ class Speakers:
         self._require_one_meaning(columns, row, speakers, messages)
         return messages
 
-    def _is_exchange(self, turn: object) -> bool:
-        """Return whether an element holds what several say: `{"human": ..., "assistant": ...}`."""
+    def _are_exchanges(self, turns: Sequence[object]) -> bool:
+        """Return whether each holds what several say: `{"human": ..., "assistant": ...}`."""
         known = {**ROLES, **(self.roles or {})}
-        return (
+        return all(
             isinstance(turn, Mapping)
             and len(turn) > 1
             and all(str(name).lower() in known and isinstance(turn[name], str) for name in turn)
+            for turn in turns
         )
 
     def text(self, columns: Columns, row: int, what: str, value: object) -> str:

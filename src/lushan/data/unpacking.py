@@ -11,7 +11,7 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -40,18 +40,26 @@ class Packing(NamedTuple):
         name: Its name.
         marks: First bytes of a file, some of which each has.
         command: Unpacks a file in a terminal.
+        opened: Returns a file that is unpacked as it is read.
     """
 
     name: str
     marks: tuple[bytes, ...]
     command: str
+    opened: Callable[[IO[bytes]], Any]
+
+
+def _zstandard(file: IO[bytes]) -> Any:
+    import pyarrow as pa
+
+    return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
 
 
 PACKINGS = (
-    Packing("gzip", (GZIP,), "gzip -dc"),
-    Packing("bzip2", tuple(b"BZh%d" % level for level in range(1, 10)), "bzip2 -dc"),
-    Packing("xz", (b"\xfd7zXZ\x00",), "xz -dc"),
-    Packing("Zstandard", (b"\x28\xb5\x2f\xfd",), "zstd -dc"),
+    Packing("gzip", (GZIP,), "gzip -dc", lambda file: gzip.GzipFile(fileobj=file)),
+    Packing("bzip2", tuple(b"BZh%d" % n for n in range(1, 10)), "bzip2 -dc", bz2.BZ2File),
+    Packing("xz", (b"\xfd7zXZ\x00",), "xz -dc", lzma.LZMAFile),
+    Packing("Zstandard", (b"\x28\xb5\x2f\xfd",), "zstd -dc", _zstandard),
 )
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 """Endings of packed files, which stand behind that of what is packed."""
@@ -118,22 +126,11 @@ def _blocks(file: IO[bytes], name: str | Path) -> Iterator[bytes]:
             yield data
         return
     try:
-        source = _opened(packing, file)
+        source = packing.opened(file)
         while data := source.read(BLOCK):
             yield data
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, ValueError, OSError) as error:
         raise _damaged(packing, name, error) from error
-
-
-def _opened(packing: Packing, file: IO[bytes]) -> Any:
-    """A file that is unpacked as it is read."""
-    if packing.name == "Zstandard":
-        import pyarrow as pa
-
-        return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
-    kinds: dict[str, Any] = {"gzip": gzip.GzipFile, "bzip2": bz2.BZ2File, "xz": lzma.LZMAFile}
-    # GzipFile's first argument is a name.
-    return kinds[packing.name](**{"fileobj" if packing.name == "gzip" else "filename": file})
 
 
 def _require_known(head: bytes, name: str | Path) -> None:

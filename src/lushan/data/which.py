@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from lushan.common.wording import plural
@@ -14,6 +14,12 @@ SHOWN = 20
 """Names that are listed."""
 LONGEST = 40
 """Characters of a name that are shown; one that has more is probably a value."""
+
+
+def first_usual(names: Iterable[str], known: Iterable[str]) -> str | None:
+    """Return the column that has the first of some usual names, in any case; None without one."""
+    by_lower = {name.lower(): name for name in names}
+    return next((by_lower[k.lower()] for k in known if k.lower() in by_lower), None)
 
 
 def which(

@@ -22,6 +22,7 @@ from lushan.engine.evaluating import (
     evaluate_split,
     precision_note,
 )
+from lushan.engine.limits import TrainLimits
 from lushan.errors import UserError, did_you_mean
 from lushan.inference.load import config_of, load
 from lushan.run.identity import RESOLVED
@@ -56,7 +57,7 @@ def evaluate(
     require_alone()
     split = {"val": VALIDATION}.get(split, split)
     cfg = overridden(config_of(run), overrides, groups=CHANGEABLE, reads_anew=True)
-    computing = Computing(cfg["trainer"])
+    computing, limits = Computing(cfg["trainer"]), TrainLimits.of(cfg["trainer"])
     loaded = load(run, cfg)
     source: Source = source_of(cfg)
     remember(source, **loaded.columns)
@@ -86,7 +87,7 @@ def evaluate(
         corpus.splits[split],
         eval_tokens=source.eval_tokens,
         computing=computing,
-        limit=cfg["trainer"].get("fast_dev_run") or cfg["trainer"].get(LIMIT),
+        limit=limits.fast_dev_run or limits.test_batches,
         observe=observe,
     )
     prefix = PREFIX.get(split, split)

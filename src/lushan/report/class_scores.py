@@ -131,7 +131,8 @@ def scores(runs: Sequence[ClassCounts], *, alike: bool) -> list[Score]:
         counts = [_of_class(run, label) for run in runs]  # (N, 3) each
         sums = np.array([one.sum(0) for one in counts])
         precision, recall, f1 = prf.prf(*sums.T)
-        low, high = (alike and _interval(counts)) or (None, None)
+        interval = _interval(counts) if alike else None
+        low, high = interval or (None, None)
         found.append(
             Score(
                 label,

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.helpers import command
 
+from lushan.inference.generator import open_generator
+
 
 @pytest.fixture(scope="module")
 def client_of() -> Iterator[Callable]:
@@ -23,6 +25,18 @@ def client_of() -> Iterator[Callable]:
     yield of
     for client in made:
         client.close()
+
+
+@pytest.fixture(scope="module")
+def lm(lm_run):
+    """A generator of plain texts."""
+    return open_generator(lm_run)
+
+
+@pytest.fixture(scope="module")
+def talk(chat_run):
+    """A generator of answers."""
+    return open_generator(chat_run)
 
 
 @pytest.fixture(scope="module")

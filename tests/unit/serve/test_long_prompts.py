@@ -8,16 +8,6 @@ from lushan.serve import long_prompts
 from lushan.serve.long_prompts import require_room
 
 
-@pytest.fixture(scope="module")
-def lm(lm_run):
-    return open_generator(lm_run)
-
-
-@pytest.fixture(scope="module")
-def talk(chat_run):
-    return open_generator(chat_run)
-
-
 @pytest.fixture
 def read(monkeypatch):
     """The lengths of the texts that are tokenized for it."""

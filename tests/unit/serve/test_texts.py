@@ -28,16 +28,6 @@ def client(server, client_of):
     return client_of(server.url)
 
 
-@pytest.fixture(scope="module")
-def lm(lm_run):
-    return open_generator(lm_run)
-
-
-@pytest.fixture(scope="module")
-def talk(chat_run):
-    return open_generator(chat_run)
-
-
 def alone(generator, prompt, settings):
     return generator.write(generator.encode([prompt]), settings)[0]
 

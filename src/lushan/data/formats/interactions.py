@@ -24,7 +24,7 @@ from lushan.data.item_fields import HISTORIES, name_of
 from lushan.data.labelled import require_column
 from lushan.data.raw_columns import Columns
 from lushan.data.source import SPLITS, Format, Source, WholeFiles, hash_json
-from lushan.data.which import which
+from lushan.data.which import first_usual, which
 from lushan.errors import UserError
 from lushan.run import hashes
 
@@ -172,8 +172,7 @@ class Interactions(WholeFiles, _WithItems):
         if (chosen := getattr(self, key)) is not None:
             require_column(chosen, list(columns.values), f"data.{key}", columns.file)
             return str(chosen)
-        by_lower = {column.lower(): column for column in columns.values}
-        found = next((by_lower[name] for name in known if name in by_lower), None)
+        found = first_usual(columns.values, known)
         if found is None:
             header = "data.columns=[...] (of data.items: data.item_columns)"
             raise which(f"the {key}", f"data.{key}", columns.values, columns.file, header=header)
