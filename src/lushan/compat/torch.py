@@ -81,3 +81,30 @@ def without_compiler(make: Callable[[], Optimizer]) -> Optimizer:
         own = Optimizer.profile_hook_step(torch.no_grad()(step.__wrapped__))
         optimizer.step = types.MethodType(own, optimizer)  # type: ignore[method-assign]
     return optimizer
+
+
+def packed(weight: Tensor) -> Tensor | None:
+    """Return a weight (out, in) in the layout of oneDNN's products; None where there is no such.
+
+    torch's compiler packs weights by this operation. `torch.utils.mkldnn` does so in public, and
+    converts what goes in and comes out of each product, which takes longer than few rows do.
+    """
+    there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not there or weight.dtype not in (torch.float32, torch.bfloat16):
+        return None
+    if weight.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return None
+    rows = 8  # the layout serves any number of them; of 1, float32 is packed worse
+    found: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
+    return found
+
+
+def version_of(tensor: Tensor) -> int:
+    """Return how often a tensor has been written to; there is none in inference mode."""
+    return tensor._version
+
+
+def multiply_packed(given: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Multiply (..., in) by a packed weight (out, in), and add a bias (out,) if there is one."""
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(given, weight, bias, "none", [], "")
+    return found

@@ -20,8 +20,8 @@ from lushan.inference.early import is_ours
 from lushan.inference.exported import graph_of
 from lushan.inference.load import Loaded, load, quiet
 from lushan.inference.too_long import too_long
-from lushan.models import weight_layout
 from lushan.models.decoding import Settings, Written, endings_of, generate
+from lushan.models.packed_weights import pack_weights
 from lushan.models.prompt_groups import Group, grouped
 from lushan.text import hub
 from lushan.text.chat import ChatTemplate, own
@@ -170,8 +170,7 @@ class TextGenerator:
             positions=self.positions,
             size=max(1, batch_size // each),
         )
-        if each * max(len(group.rows) for group in groups) >= weight_layout.FROM:
-            weight_layout.transpose_weights(self.model)
+        pack_weights(self.model)
         cache = self._cache_length(groups, lengths, each)
         found: dict[int, list[Written]] = {}
         for group in groups:

@@ -17,6 +17,7 @@ from lushan.data.batch.batching import mix
 from lushan.models.architectures import longest
 from lushan.models.decoding import Settings
 from lushan.models.image_codecs import ImageCodec
+from lushan.models.stepwise import stepwise
 from lushan.text.document_tokens import borders, tokens_of
 from lushan.text.incremental import decode
 
@@ -289,7 +290,7 @@ def _written(
         processors = [*processors, sampling]
     make: Any = GenerationConfig
     config = make(max_new_tokens=tokens, do_sample=False, eos_token_id=end, pad_token_id=pad)
-    with torch.inference_mode():
+    with torch.inference_mode(), stepwise(model):
         found = model.generate(
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from lushan.compat.transformers import caches_of
 from lushan.data.batch.batching import mix
 from lushan.errors import UserError, did_you_mean
 from lushan.models.backbone import accepted
 from lushan.models.language import TOKEN_TYPES, token_types
+from lushan.models.stepwise import stepwise
 from lushan.text.incremental import Reader, continuation
 from lushan.vision.reader import Seen, joined
 
@@ -164,8 +164,6 @@ def generate(
     """
     from transformers import GenerationConfig
 
-    from lushan.models.growing_cache import GrowingLayer
-
     copies = 1 if settings.beams > 1 else settings.num_samples
     rows = [prompt for prompt in prompts for _ in range(copies)]
     is_whole = bool(model.config.is_encoder_decoder)
@@ -187,7 +185,7 @@ def generate(
     )
     # What is compiled may be met again outside.
     mode = torch.inference_mode() if cache_length is None else torch.no_grad()
-    with mode, caches_of(GrowingLayer):
+    with mode, stepwise(model):
         found = model.generate(
             **given,
             generation_config=config,

@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lushan.compat.transformers import caches_of
+from lushan.models.attention.one_query import one_query
 from lushan.models.backbone import accepted
 from lushan.models.decoding import Finish, Settings, Written, padded, processors
+from lushan.models.packed_weights import pack_weights
 from lushan.text.incremental import Reader
 
 if TYPE_CHECKING:
@@ -107,6 +109,7 @@ class RunningBatch:
     """
 
     def __init__(self, model: Any, pad_id: int) -> None:
+        pack_weights(model)
         self.model, self.pad_id = model, pad_id
         self.rows: list[Row] = []
         self._accepted = accepted(model)
@@ -159,7 +162,8 @@ class RunningBatch:
             "logits_to_keep": 1,
         }
         known = {name: value for name, value in given.items() if name in self._accepted}
-        logits: Tensor = self.model(**known, past_key_values=cache, use_cache=True).logits
+        with one_query(self.model.config, self.model.device):
+            logits: Tensor = self.model(**known, past_key_values=cache, use_cache=True).logits
         return logits[:, -1].float()
 
     def _join(self, cache: DynamicCache, mask: Tensor) -> None:

@@ -26,6 +26,7 @@ from lushan.models.backbone import Backbone
 from lushan.models.decoders import ended, with_decoder
 from lushan.models.decoding import require_options
 from lushan.models.exported import ExportSpec, TrainedModel
+from lushan.models.stepwise import stepwise
 from lushan.tasks import language_export
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad, pad_inputs
 from lushan.tasks.evaluation import Evaluation, Records
@@ -259,7 +260,7 @@ class Seq2Seq(LanguageTask):
         part = {name: batch[name][first] for name in ("input_ids", "attention_mask", "example")}
         encoder: Any = model.encoder
         devices = [batch["input_ids"].device] if batch["input_ids"].is_cuda else []
-        with torch.random.fork_rng(devices):
+        with torch.random.fork_rng(devices), stepwise(encoder.model):
             torch.manual_seed(0)  # where the options ask for sampling
             found = encoder.model.generate(
                 **self.inputs(part), **self.decoding, return_dict_in_generate=False

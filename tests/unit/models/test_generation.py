@@ -15,9 +15,9 @@ from transformers import (
 
 from lushan.errors import UserError
 from lushan.models.decoding import Settings, endings_of, generate, padded
+from lushan.models.packed_weights import pack_weights
 from lushan.models.prompt_groups import grouped
 from lushan.models.sampling import Reading, Sampling, gumbel
-from lushan.models.weight_layout import transpose_weights
 from lushan.text import tokenizers
 
 TEXTS = [
@@ -169,7 +169,7 @@ def theirs_of(model, tokenizer, given, endings, new_tokens):
     return [row[: end + 1] for row, end in zip(found, ends, strict=True)]
 
 
-@pytest.mark.parametrize("layout", ["as loaded", "transposed"])
+@pytest.mark.parametrize("layout", ["as loaded", "packed"])
 def test_a_padded_batch_has_the_tokens_of_transformers(model, tokenizer, layout):
     model = copy.deepcopy(model)
     given = prompts(tokenizer, "", "the quick", "明月几时有？把酒", "the quick brown fox jumps")
@@ -177,24 +177,12 @@ def test_a_padded_batch_has_the_tokens_of_transformers(model, tokenizer, layout)
     free = theirs_of(model, tokenizer, given, [tokenizer.eos_token_id], settings.max_new_tokens)
     endings = [tokenizer.eos_token_id, free[0][5], free[1][9]]
     theirs = theirs_of(model, tokenizer, given, endings, settings.max_new_tokens)
-    if layout == "transposed":
-        transpose_weights(model)
+    if layout == "packed":
+        pack_weights(model)
     ours = generate(model, given, settings, tokenizer=tokenizer, endings=endings)
     assert [texts[0].ids for texts in ours] == theirs
     assert {texts[0].finish for texts in ours} >= {"end"}
     assert len({len(ids) for ids in theirs}) > 1  # ended apart
-
-
-def test_a_transposed_weight_is_the_same_weight(model):
-    other = copy.deepcopy(model)
-    transpose_weights(other)
-    tied = model.get_input_embeddings().weight.data_ptr() == model.lm_head.weight.data_ptr()
-    assert other.lm_head.weight.is_contiguous() == tied
-    for (name, one), (_, two) in zip(
-        model.state_dict().items(), other.state_dict().items(), strict=True
-    ):
-        assert torch.equal(one, two), name
-    assert other.get_input_embeddings().weight.is_contiguous()
 
 
 @pytest.mark.parametrize("way", ["greedy", "beams"])
