@@ -3,7 +3,8 @@
 A classifier of MiniLM, trained for a step on Financial PhraseBank and exported, so that both read
 the same weights; its sentences, over and over; and the same as a graph, which onnxruntime computes
 in float32, whatever torch takes. Seconds of the processor, on one thread; start-up
-counts, unless `--inside` has both work in one process. Both must give the same labels.
+counts, unless `--inside` has both work in one process. Both must give the same labels; where
+lushan computes in bf16, one text of a hundred may have another.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from common import DATA, HERE, LUSHAN, ONE_THREAD, Clock, alternate, machine, run, table
+
+from lushan.models.precision import best_precision
 
 SENTENCES = DATA / "financial_phrasebank" / "sentences_allagree.csv"
 
@@ -40,7 +43,7 @@ def main() -> None:
         folder.joinpath("texts.jsonl").write_text(lines, encoding="utf-8")
         commands = prepared(folder, args.precision, graph=not args.inside)
         if args.inside:
-            show(inside(Path(commands["lushan"][2]), folder, args.rounds), args.texts)
+            show(inside(Path(commands["lushan"][2]), folder, args), args.texts)
             return
 
         def spent(_: int, name: str) -> float:
@@ -50,10 +53,17 @@ def main() -> None:
 
         systems = {name: functools.partial(spent, name=name) for name in commands}
         numbers = alternate(systems, args.rounds)
-        one, other = (labels(folder / f"{name}.jsonl") for name in ("ours", "theirs"))
-        if one != other:
-            sys.exit(f"{sum(a != b for a, b in zip(one, other, strict=True))} labels differ")
+        require_alike(labels(folder / "ours.jsonl"), labels(folder / "theirs.jsonl"), args)
     show(numbers, args.texts)
+
+
+def require_alike(ours: list[str], theirs: list[str], args: argparse.Namespace) -> None:
+    """End where the labels differ by more than rounding to bf16 explains."""
+    differ = sum(a != b for a, b in zip(ours, theirs, strict=True))
+    exact = args.precision == "32-true" or best_precision("cpu") != "bf16-mixed"
+    print(f"{differ} of {len(ours):,} labels differ")
+    if differ > (0 if exact else len(ours) // 100):
+        sys.exit(1)
 
 
 def show(numbers: dict[str, list[float]], texts: int) -> None:
@@ -62,7 +72,7 @@ def show(numbers: dict[str, list[float]], texts: int) -> None:
     print(table(numbers, "CPU s", lambda name: statistics.median(numbers[name]) / ours))
 
 
-def inside(run: Path, folder: Path, rounds: int) -> dict[str, list[float]]:
+def inside(run: Path, folder: Path, args: argparse.Namespace) -> dict[str, list[float]]:
     """Label the texts in this process, from the file's rows to lines of JSON, taking turns."""
     import torch
     from transformers import pipeline
@@ -98,9 +108,8 @@ def inside(run: Path, folder: Path, rounds: int) -> dict[str, list[float]]:
         found["theirs"] = [record["label"] for record in records]
         return clock.cpu
 
-    numbers = alternate({"lushan": ours, "HF pipeline, batch 8": theirs}, rounds)
-    if found["ours"] != found["theirs"]:
-        sys.exit("the labels are not the same")
+    numbers = alternate({"lushan": ours, "HF pipeline, batch 8": theirs}, args.rounds)
+    require_alike(found["ours"], found["theirs"], args)
     return numbers
 
 

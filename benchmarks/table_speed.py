@@ -3,7 +3,8 @@
 lushan's sweep and its table against a shell loop over one script for Hugging Face's Trainer. Both
 train a tokenizer first, validate after each epoch, keep the best checkpoint and evaluate it. A
 batch has as many sentences on average in one as in the other. lushan trains as many jobs at a time
-as there are cores, by one override; the loop uses all cores for each. The whole wall time counts.
+as there are cores, by one override; the loop uses all cores for each. The whole wall time counts, or with
+`--processor` the processor's seconds, on one thread, for a busy machine.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import DATA, HERE, LUSHAN, alternate, machine, run, table, train
+from common import DATA, HERE, LUSHAN, ONE_THREAD, Clock, alternate, machine, run, table, train
 
 RATES = ("3e-4", "1e-3")
 SCHEDULERS = ("linear", "cosine")
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="of lushan, at a time")
     parser.add_argument("--limit", type=int, help="sentences, to see that it works")
+    parser.add_argument("--processor", action="store_true", help="count the processor's seconds")
     args = parser.parse_args()
 
     seeds = [str(seed) for seed in range(1, args.seeds + 1)]
@@ -49,9 +51,10 @@ def main() -> None:
             grid = [f"optimizer.lr={','.join(RATES)}", f"scheduler={','.join(SCHEDULERS)}"]
             sweep = [LUSHAN, "train", "-m", *overrides, *grid, f"seed={','.join(seeds)}"]
             sweep += [f"hydra.launcher.jobs={args.jobs}"]
-            _, training = run([*sweep, *places(place)])
+            training = spent([*sweep, *places(place)], args.processor)[1]
             rows = ["--rows", "optimizer.lr,scheduler", "--over", "seed"]
-            tables["lushan"], showing = run([LUSHAN, "table", str(place / "wnut17"), *rows])
+            shown = [LUSHAN, "table", str(place / "wnut17"), *rows]
+            tables["lushan"], showing = spent(shown, args.processor)
             return training + showing
 
         def loop(number: int) -> float:
@@ -62,7 +65,8 @@ def main() -> None:
                 flags += ["--limit", args.limit]
             script = [str(HERE / "peers" / "hf_table.sh"), sys.executable, f"{folder}/hf-{number}"]
             axes = [" ".join(RATES), " ".join(SCHEDULERS), " ".join(seeds)]
-            out, seconds = run(["bash", *script, *axes, *map(str, flags)])
+            command = ["bash", *script, *axes, *map(str, flags)]
+            out, seconds = spent(command, args.processor)
             tables["shell loop"] = "\n".join(out.strip().splitlines()[-4:])
             return seconds
 
@@ -74,9 +78,17 @@ def main() -> None:
         f"{jobs} runs of bert_tiny, {args.epochs} epoch(s) of WNUT-17, {alike} sentences a step, "
         f"{args.jobs} jobs at a time\n"
     )
-    print(table(numbers, "seconds", lambda name: statistics.median(numbers[name]) / ours))
+    unit = "processor s" if args.processor else "seconds"
+    print(table(numbers, unit, lambda name: statistics.median(numbers[name]) / ours))
     for name, shown in tables.items():
         print(f"\n{name}'s table:\n{shown.rstrip()}")
+
+
+def spent(command: list[str], processor: bool) -> tuple[str, float]:
+    """Run a command; return what it prints, and its seconds."""
+    with Clock(children=True) as clock:
+        out, _ = run(command, env=os.environ | (ONE_THREAD if processor else {}))
+    return out, clock.cpu if processor else clock.wall
 
 
 def places(folder: Path) -> list[str]:

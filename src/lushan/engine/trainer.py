@@ -14,6 +14,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.plugins import DoublePrecision
 
 from lushan.callbacks.compiled import Compiled
+from lushan.common import memory
 from lushan.config.build import build
 from lushan.configurable import Within, configurable
 from lushan.engine import loops
@@ -148,6 +149,8 @@ class Trainer(pl.Trainer):
         )
         loops.install(self)
         self.machine = machine(self.strategy.root_device)
+        if self.strategy.root_device.type == "cpu":
+            memory.keep_freed()
         if log_every_n_steps is None and plan is not None:
             usual: int = self.log_every_n_steps  # type: ignore[has-type]
             self.log_every_n_steps = min(usual, max(1, plan.total_steps // POINTS))
