@@ -3,8 +3,8 @@
 lushan's sweep and its table against a shell loop over one script for Hugging Face's Trainer. Both
 train a tokenizer first, validate after each epoch, keep the best checkpoint and evaluate it. A
 batch has as many sentences on average in one as in the other. lushan trains as many jobs at a time
-as there are cores, by one override; the loop uses all cores for each. The whole wall time counts, or with
-`--processor` the processor's seconds, on one thread, for a busy machine.
+as there are cores, by one override; the loop uses all cores for each. The whole wall time counts,
+or with `--processor` the seconds of the processor, on one thread, for a busy machine.
 """
 
 from __future__ import annotations
