@@ -212,6 +212,15 @@ class Watched:
                 self.seen += new.decode("utf-8", "replace")
         self.seen = self.seen.partition(text)[2]
 
+    def wait_to_end(self, typing, timeout=60):
+        """Return its exit code; meanwhile type something every few seconds."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            self.type(typing)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(timeout=5)
+        raise AssertionError(self.seen)
+
     def type(self, text):
         with contextlib.suppress(BrokenPipeError):  # it has ended
             self.process.stdin.write(text.encode())
@@ -239,8 +248,7 @@ def test_in_a_terminal_ctrl_c_stops_the_answer_and_then_ends(chat_run):
         # A signal at the very moment at which Python begins to wait for a line is seen with the
         # next key only.
         watched.wait_for("once more", typing="\x03")
-        watched.type("\x03")
-        assert watched.process.wait(timeout=60) == 0
+        assert watched.wait_to_end(typing="\x03") == 0
     finally:
         watched.close()
 
