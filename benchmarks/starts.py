@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -40,6 +41,8 @@ sys.exit(main())
 
 def starts(rounds: int) -> None:
     """Measure every command of the application, and print a table."""
+    # Python keeps what it has compiled, as it does wherever a package is installed.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory() as folder:
         lines = {name: [LUSHAN, *words] for name, words in commands(Path(folder)).items()}
         first = [sys.executable, "-c", FIRST_STEP, "train", *TAGS]

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from lushan.cli.app import ANSWERING
 from tests.contract.test_commands import EVERY
 from tests.helpers import command, corpora
 
@@ -46,6 +47,19 @@ for arguments in json.loads(sys.argv[1]):
         code = main()
     found.append([code, sorted(sys.modules), err.getvalue()])
 print(json.dumps(found))
+"""
+PARSERS = """
+import sys, typer.main
+made = []
+make = typer.main.get_command_from_info
+def watched(command_info, **options):
+    made.append(command_info.callback.__name__)
+    return make(command_info, **options)
+typer.main.get_command_from_info = watched
+from lushan.cli.app import main
+code = main()
+print("parsers:", *made, file=sys.stderr)
+sys.exit(code)
 """
 STEP = """
 import sys
@@ -183,10 +197,41 @@ def test_what_needs_no_torch_imports_none(tmp_path, ner_run, known, monkeypatch)
     found = carried_out(*done, *refused)
     for words, (code, modules, err) in zip([*done, *refused], found, strict=True):
         assert code == (2 if words in refused else 0), err
-        heavy = {"torch", "transformers", "pytorch_lightning", "torchmetrics", "lightning_fabric"}
-        assert modules & heavy == set(), words
+        heavy = {"torch", "transformers", "lightning_fabric", "scipy.stats"}
+        assert modules & (heavy | WAITING) == set(), words
     tried = {name for name in EVERY for words in (*done, *refused) if words[: len(name)] == [*name]}
-    assert tried == set(EVERY) - COMPUTING  # a new command is one or the other
+    assert tried == set(EVERY) - COMPUTING == ANSWERING  # a new command is one or the other
+
+
+def test_a_source_is_imported_without_the_others(tmp_path):
+    text = tmp_path / "texts.txt"
+    text.write_text("There is parking.\n")
+    words = ["index", "build", str(text), "--model", "bm25", "--output", str(tmp_path / "index")]
+    ((code, modules, err),) = carried_out(words)
+    assert code == 0, err
+    formats = {name for name in modules if name.startswith("lushan.data.formats.")}
+    assert formats == {f"lushan.data.formats.{name}" for name in ("jsonl", "table")}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "made"),
+    [
+        (["completion", "bash"], 0, ["completion"]),
+        (["search", "--help"], 0, ["search_in"]),
+        (["study", "status", "nowhere.yaml"], 2, ["run", "status", "table", "verify"]),
+    ],
+)
+def test_a_command_makes_no_parser_of_another(words, code, made, tmp_path):
+    command = [sys.executable, "-c", PARSERS, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.splitlines()[-1] == f"parsers: {' '.join(made)}"
+
+
+def test_an_unknown_command_is_compared_with_all(tmp_path):
+    ((code, _, err),) = carried_out(["studdy", "status"])
+    assert code == 2
+    assert "study" in err
 
 
 @pytest.mark.slow

@@ -17,7 +17,8 @@ from lushan.config.build import TARGET, source_of
 from lushan.config.signatures import signature
 from lushan.data import files, raw_input
 from lushan.data.fields import Fields
-from lushan.data.formats import Mixture, Text
+from lushan.data.formats.mixture import Mixture
+from lushan.data.formats.text import Text
 from lushan.data.labelled import remember
 from lushan.data.raw_input import STDIN
 from lushan.data.source import SPLITS, Format, Source

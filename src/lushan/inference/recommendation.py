@@ -132,7 +132,7 @@ def scores_of(loaded: Loaded, task: Recommends, histories: Sequence[Sequence[str
         batch = [{n: np.asarray(v[row]) for n, v in features.items()} for row in range(count)]
         collated = loaded.task.collate(loaded.task.transform(batch, 0))
         with autocast(loaded, "cpu"):  # as the run has evaluated
-            found.append(task.item_scores(loaded.model, collated).numpy())
+            found.append(task.item_scores(loaded.model, collated).float().numpy())
     return np.concatenate(found)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lushan.data import files
+from lushan.data.encode import arrow
 from lushan.data.fields import Fields, Text
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.table import PARQUET, Table
@@ -54,7 +55,8 @@ def read(
     if not kept:
         raise files.empty(file)
     numbers, texts = zip(*kept, strict=True)
-    return pa.table({"id": [str(n) for n in numbers], next(iter(columns)): list(texts)})
+    columns_of = {"id": [str(n) for n in numbers], next(iter(columns)): texts}
+    return pa.table({name: arrow.texts(values) for name, values in columns_of.items()})
 
 
 def documents(file: Path, column: str | None, notes: list[str]) -> tuple[list[str], list[str]]:

@@ -9,7 +9,7 @@ import shlex
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lushan.common.units import Measure
 from lushan.config.check import check
@@ -21,6 +21,9 @@ from lushan.run.folder import RunFolder
 from lushan.run.status import COMPLETE, FAILED, INTERRUPTED, NEW, PRUNED, RUNNING, Status
 from lushan.study.collect import Member, begun_with
 from lushan.study.study import Levels, Study
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 STALE = "stale"
 """The state of a complete run whose data, files or code are no longer what it was made from."""
@@ -120,18 +123,23 @@ def plan(study: Study, on_progress: Callable[[int, int], None] | None = None) ->
             what composing it said.
     """
     cells = study.cells()
-    wanted = [(cell, seed) for cell in cells for seed in study.seeds]
-    runs = []
+    wanted = len(cells) * len(study.seeds)
+    runs: list[Run] = []
     known: Known = {}
-    for number, (cell, seed) in enumerate(wanted, start=1):
-        lines = study.overrides(cell, seed)
-        try:
-            config = check(compose(lines, known=known))
-        except UserError as error:
-            raise _placed(error, study, cell, seed) from error
-        runs.append(Run(cell, seed, tuple(lines), config, RunFolder.of(config)))
-        if on_progress is not None:
-            on_progress(number, len(wanted))
+    for cell in cells:
+        cfg: DictConfig | None = None
+        for seed in study.seeds:
+            lines = study.overrides(cell, seed)
+            try:
+                if cfg is None:
+                    cfg = compose(lines, known=known)
+                cfg.seed = seed  # its override is the last, and all that its runs differ in
+                config = check(cfg)
+            except UserError as error:
+                raise _placed(error, study, cell, seed) from error
+            runs.append(Run(cell, seed, tuple(lines), config, RunFolder.of(config)))
+            if on_progress is not None:
+                on_progress(len(runs), wanted)
     return Plan(study, tuple(runs), tuple(_twice(runs)))
 
 

@@ -15,9 +15,10 @@ from lushan.config.compose import compose
 from lushan.data.formats import Interactions
 from lushan.data.item_fields import HISTORIES
 from lushan.errors import UserError
-from lushan.inference import load, recommendation, reevaluate
+from lushan.inference import load, prediction, recommendation, reevaluate
 from lushan.models.item_scores import EASE, ItemKNN, Markov, Popularity
 from lushan.models.recommender import ranks_of
+from lushan.run.identity import RESOLVED
 
 SMALL = (
     *("task=recommend", "model.config.n_embd=16", "model.config.n_layer=1"),
@@ -85,6 +86,18 @@ def test_metrics_are_those_of_the_full_ranking_without_what_was_had(run):
     )
     for record in again["records"]:
         assert not set(record["top"]) & set(record["history"])
+
+
+def test_a_run_computes_in_bfloat16_where_the_processor_does(run, monkeypatch):
+    loaded, task = recommendation.load_recommender(run)
+    asked = [["b0", "b1"], ["b2"]]
+    whole = recommendation.scores_of(loaded, task, asked)
+    monkeypatch.setattr(prediction, "best_precision", lambda _: "bf16-mixed")
+    loaded.cfg["trainer"]["precision"], loaded.cfg[RESOLVED] = "auto", {}
+    half = recommendation.scores_of(loaded, task, asked)
+    assert half.dtype == whole.dtype == np.float32
+    assert not np.array_equal(half, whole)
+    np.testing.assert_allclose(half, whole, atol=0.1 * np.abs(whole).max())
 
 
 def test_the_command_recommends_what_was_not_had(run, cli_inside):

@@ -1,57 +1,40 @@
-"""The sources a config can name: `data=conll`, `data=table`, ... One module a format."""
+"""The sources a config can name: `data=conll`, `data=table`, ... One module a format.
 
-from lushan.data.formats.chat import Chat, ChatHub
-from lushan.data.formats.conll import Conll
-from lushan.data.formats.folder import Folder
-from lushan.data.formats.hub import Hub
-from lushan.data.formats.interactions import Interactions, SampleInteractions
-from lushan.data.formats.jsonl import Jsonl
-from lushan.data.formats.mixture import Mixture
-from lushan.data.formats.sample_candidates import SampleCandidates
-from lushan.data.formats.sample_images import (
-    SampleClips,
-    SampleImages,
-    SampleQuestions,
-    SampleScenes,
-    SampleStories,
-    SampleVQA,
-)
-from lushan.data.formats.samples import (
-    SampleChat,
-    SampleNER,
-    SamplePairs,
-    SampleReviews,
-    SampleText,
-)
-from lushan.data.formats.stream import Stream
-from lushan.data.formats.table import Table
-from lushan.data.formats.text import Text
-from lushan.data.formats.text_folder import TextFolder
+Each is imported when it is first asked for, with what it alone needs.
+"""
 
-__all__ = [
-    "Chat",
-    "ChatHub",
-    "Conll",
-    "Folder",
-    "Hub",
-    "Interactions",
-    "Jsonl",
-    "Mixture",
-    "SampleCandidates",
-    "SampleChat",
-    "SampleClips",
-    "SampleImages",
-    "SampleInteractions",
-    "SampleNER",
-    "SamplePairs",
-    "SampleQuestions",
-    "SampleReviews",
-    "SampleScenes",
-    "SampleStories",
-    "SampleText",
-    "SampleVQA",
-    "Stream",
-    "Table",
-    "Text",
-    "TextFolder",
-]
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_CLASSES = {
+    "chat": ("Chat", "ChatHub"),
+    "conll": ("Conll",),
+    "folder": ("Folder",),
+    "hub": ("Hub",),
+    "interactions": ("Interactions", "SampleInteractions"),
+    "jsonl": ("Jsonl",),
+    "mixture": ("Mixture",),
+    "sample_candidates": ("SampleCandidates",),
+    "sample_images": (
+        *("SampleClips", "SampleImages", "SampleQuestions", "SampleScenes", "SampleStories"),
+        "SampleVQA",
+    ),
+    "samples": ("SampleChat", "SampleNER", "SamplePairs", "SampleReviews", "SampleText"),
+    "stream": ("Stream",),
+    "table": ("Table",),
+    "text": ("Text",),
+    "text_folder": ("TextFolder",),
+}
+_MODULES = {name: module for module, names in _CLASSES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*_MODULES]
