@@ -65,7 +65,6 @@ class Classification(LabelTask):
                 value=limits.stride,
                 hint="write data.stride=null",
             )
-        whole = tokenizer(texts, pairs) if pairs else tokenizer(texts)
         cut = tokenizer(
             texts,
             *([pairs] if pairs else []),
@@ -81,7 +80,7 @@ class Classification(LabelTask):
         previous = -1
         for w, owner in enumerate(owners):
             ids = cut["input_ids"][w]
-            lost = len(whole["input_ids"][owner]) > len(ids) and limits.stride is None
+            lost = limits.stride is None and bool(cut.encodings[w].overflowing)
             features["input_ids"].append(ids)
             types = cut["token_type_ids"][w] if "token_type_ids" in cut else [0] * len(ids)
             features["token_type_ids"].append(types)

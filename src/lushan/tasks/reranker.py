@@ -154,7 +154,6 @@ class Reranker(Task):
         candidates = candidates_of(rows)
         asked = [q for q, (p, _) in zip(rows["query"], candidates, strict=True) for _ in p]
         passages = [text for several, _ in candidates for text in several]
-        whole = tokenizer(asked, passages)["input_ids"]
         cut = tokenizer(asked, passages, truncation=True, max_length=limits.max_length)
         types = cut.get("token_type_ids") or [[0] * len(ids) for ids in cut["input_ids"]]
         features: Features = {field.name: [] for field in self.schema}
@@ -162,7 +161,7 @@ class Reranker(Task):
         for row, (several, relevance) in enumerate(candidates):
             own = slice(start, start := start + len(several))
             sizes = [len(ids) for ids in cut["input_ids"][own]]
-            full = [len(ids) for ids in whole[own]]
+            lost = [bool(encoding.overflowing) for encoding in cut.encodings[own]]
             features["input_ids"].append([i for ids in cut["input_ids"][own] for i in ids])
             features["token_type_ids"].append([i for ids in types[own] for i in ids])
             features["sizes"].append(sizes)
@@ -170,7 +169,7 @@ class Reranker(Task):
             features["length"].append(sum(sizes))
             features["targets"].append(1 if self.kind == "listwise" else len(several))
             features["example"].append(first + row)
-            features["cut"].append(sum(a < b for a, b in zip(sizes, full, strict=True)))
+            features["cut"].append(sum(lost))
         return features
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
