@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.helpers import command
+from tests.helpers import command, narrow
 from tests.helpers.command import SMALL
 from tests.helpers.tagged import conll_2003, sentences
 from tests.helpers.waiting import until
@@ -31,7 +31,7 @@ def imported(err):
 
 
 def sample(*overrides):
-    return ["train", *SMALL, "data.limit=40", *overrides]
+    return ["train", *narrow.narrowed(SMALL), "data.limit=40", *overrides]
 
 
 @pytest.fixture(scope="module")
