@@ -25,7 +25,7 @@ from lushan.study.table import table
 ECE = "+task.metrics.ece._target_=torchmetrics.classification.MulticlassCalibrationError"
 BRIER = "+task.metrics.brier._target_=tests.helpers.own_metrics.Brier"
 WER = "+task.metrics.wer._target_=torchmetrics.text.WordErrorRate"
-REVIEWS = ["task=classification", "data=sample_reviews"]
+REVIEWS = ["task=classification", "data=sample_reviews", "data.limit=60"]
 
 
 @pytest.fixture(autouse=True)
