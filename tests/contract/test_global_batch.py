@@ -114,7 +114,7 @@ def test_the_shares_are_no_copies():
 
 EXACT = (
     "trainer.precision=64-true",
-    "trainer.max_epochs=3",
+    "trainer.max_epochs=2",
     "trainer.log_every_n_steps=1",
     "optimizer.lr=1e-3",
     "data.eval_tokens=24",
