@@ -175,6 +175,7 @@ def study_of(run, folder):
     return str(file)
 
 
+@pytest.mark.slow
 def test_what_needs_no_torch_imports_none(tmp_path, ner_run, known, monkeypatch):
     texts, gold = tmp_path / "texts.txt", tmp_path / "gold.conll"
     texts.write_text("There is parking.\nBreakfast is at eight.\n")

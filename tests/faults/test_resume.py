@@ -40,7 +40,7 @@ EMA = "callbacks=ema"
 ACCUMULATE = "data.micro_tokens=24"
 VALIDATION = "lushan.engine.lit_module:LitModule.validation_step"
 LOSS = "lushan.tasks.ner:NER.loss"
-TEXT = ("data=sample_text", "data.limit=60", "data.max_length=64")
+TEXT = ("data=sample_text", "data.limit=44", "data.max_length=64")
 MUON = "Muon, noise, and a rate that validation lowers"
 PLACES = {
     "mid-epoch": (jobs.at_step(5), ()),
@@ -83,6 +83,7 @@ ROWS = {
 LONG = (
     *("first step", "an epoch's end", "the last step", "while it is tested"),
     *("averaged weights", "steps, not epochs", "steps that are left out"),
+    *("an epoch's last batch", "averaged weights, in validation"),
 )
 """Places and settings at which test_boundaries.py lets runs die, too, within one process."""
 

@@ -31,7 +31,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.slow(15)
+@pytest.mark.slow(8)
 @pytest.mark.fault(60)
 @pytest.mark.parametrize(
     "start",

@@ -40,7 +40,7 @@ def typed(line):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, line
 
 
-@pytest.mark.slow(20)
+@pytest.mark.slow(8)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_to_its_end(path, tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))

@@ -262,6 +262,7 @@ def test_an_argument_that_there_is_not():
         assert error.key == f"task.metrics.x.{name}"
 
 
+@pytest.mark.slow
 def test_nothing_is_chosen_by_a_metric_without_a_direction():
     node = "+task.metrics.x._target_=tests.helpers.own_metrics.Undirected"
     checked(*REVIEWS, node)

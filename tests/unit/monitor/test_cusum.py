@@ -58,6 +58,7 @@ def test_estimates_by_moments():
     assert none.share == pytest.approx(0.001)
 
 
+@pytest.mark.slow
 def test_in_most_baselines_the_rate_is_not_exceeded(monkeypatch):
     """Of 12 baselines 9 or more: without the bootstrap, as at 0.5, that has a chance of 7 %.
 

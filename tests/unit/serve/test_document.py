@@ -26,6 +26,7 @@ def document(server):
 schema = schemathesis.pytest.from_fixture("document")
 
 
+@pytest.mark.slow(10)
 @schema.parametrize()
 @settings(
     max_examples=8,
