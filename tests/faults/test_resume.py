@@ -240,7 +240,7 @@ def documents(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [pytest.param(3, marks=pytest.mark.long), 8, 13])
+@pytest.mark.parametrize("step", [8, *(pytest.param(n, marks=pytest.mark.long) for n in (3, 13))])
 def test_a_stream_goes_on_in_the_window_where_it_stood(step, tmp_path, left_alone):
     """Five windows of some ten steps, each read when its turn comes; then the set begins anew."""
     file = shared.once("documents", documents) / "documents.jsonl"
