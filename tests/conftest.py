@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import multiprocessing
 import os
 import shutil
@@ -120,9 +121,14 @@ def _environment() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _lightened() -> None:
-    """Tests whose files have imported torch do not wait for what it has not."""
+    """Tests whose files have imported torch do not wait for what it has not.
+
+    Nor do they look through all that is imported at each collection of garbage.
+    """
     if "torch" in sys.modules:
         light.lighten()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

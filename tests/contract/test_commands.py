@@ -30,6 +30,7 @@ from lushan.serve.limits import Bounds
 from lushan.text import parts
 from tests.conftest import trained
 from tests.helpers import command, corpora, quick
+from tests.helpers.narrow import narrowed
 from tests.helpers.served import data_url
 
 WITHOUT_JSON = {
@@ -54,9 +55,14 @@ SAMPLES = {
 MODELS = {
     "AutoModel": ["model=bert_tiny"],
     "AutoModelForMaskedLM": ["model=bert_tiny"],
-    "AutoModelForCausalLM": ["model=gpt2_tiny", "model.config.n_embd=32"],
-    "AutoModelForSeq2SeqLM": ["model=t5_tiny", "model.config.d_model=32"],
+    "AutoModelForCausalLM": ["model=gpt2_tiny"],
+    "AutoModelForSeq2SeqLM": ["model=t5_tiny"],
 }
+SMALLER = {
+    name: ["model.config.n_embd=32", "model.config.n_layer=1", "processor.vocab_size=300"]
+    for name in ("interleaved_lm", "multimodal_lm", "video_lm")
+}
+"""Sizes of models that go with their tasks."""
 IMAGES = [o for o in command.SMALL if not o.startswith(("model", "processor"))]
 """What makes a run on images small."""
 INPUTS = {
@@ -202,14 +208,15 @@ def a_run(tmp_path_factory):
         task = build(check(compose(overrides))["task"])
         first = next(iter(task.fields))
         if any(isinstance(field, OF_THEIR_OWN) for field in task.fields.values()):
-            model, small = [], IMAGES
+            model, small = [], [*IMAGES, *SMALLER.get(kind, [])]
         else:
             model, small = MODELS[task.auto_class], command.SMALL
         if model and not any(o.startswith("data=") for o in overrides):
             sample = [f"data={SAMPLES[first]}"] if first in SAMPLES else rows_of(task, folder)
             overrides = [*overrides, *sample]
         overrides = [*overrides, *(SHORT[o] for o in overrides if o in SHORT)]
-        return trained(folder, *overrides, *model, "data.limit=16", small=small)
+        given = narrowed([*small, *overrides, *model, "data.limit=8"])
+        return trained(folder, *given, small=())
 
     return made
 

@@ -19,8 +19,8 @@ SHORT = (
     "test=false",
 )
 WORDS = "processor.vocab_size=300"
-BY_EXAMPLES = ("data.limit=40", "data.batch_tokens=null", "data.batch_examples=10")
-BY_TOKENS = ("data.limit=60", "data.batch_tokens=256", "data.max_length=64", WORDS)
+BY_EXAMPLES = ("data.limit=20", "data.batch_tokens=null", "data.batch_examples=10")
+BY_TOKENS = ("data.limit=24", "data.batch_tokens=256", "data.max_length=64", WORDS)
 CASES = {
     "ner": ["experiment=sample/ner", *BY_EXAMPLES],
     "ner crf deberta": [
@@ -53,7 +53,7 @@ CASES = {
     ],
     "chat": [
         *("task=chat", "data=sample_chat", "model=llama_tiny", "data.batch_tokens=512"),
-        *("model.config.attention_dropout=0.1", "data.limit=40", "task.generate_examples=0", WORDS),
+        *("model.config.attention_dropout=0.1", "data.limit=20", "task.generate_examples=0", WORDS),
     ],
     "images": [
         *("task=image_classification", "data=sample_images", "model=vit_tiny", *BY_EXAMPLES),

@@ -114,7 +114,7 @@ def test_the_shares_are_no_copies():
 
 EXACT = (
     "trainer.precision=64-true",
-    "trainer.max_epochs=3",
+    "trainer.max_epochs=2",
     "trainer.log_every_n_steps=1",
     "optimizer.lr=1e-3",
     "data.eval_tokens=24",
@@ -153,7 +153,9 @@ def ids(done, split):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["ner", "classification"])
+@pytest.mark.parametrize(  # what a batch's shares are is tried above, for every task
+    "task", ["ner", pytest.param("classification", marks=pytest.mark.long)]
+)
 def test_two_processes_train_as_one(task, tmp_path):
     same = [*corpus(tmp_path, task), *EXACT]
     one = trained(tmp_path, *same, "name=one")

@@ -135,6 +135,7 @@ def outside(path: Path) -> bool:
     return path.parent.name != "compat"
 
 
+@pytest.mark.slow
 def test_private_names_stand_in_compat_alone() -> None:
     found = [
         f"{path.relative_to(SOURCE)}:{use}"

@@ -32,6 +32,7 @@ def reported(runs, output):
     return written, found
 
 
+@pytest.mark.slow
 def test_the_result_says_what_is_stored(runs):
     stated = RunResult.read(runs[0] / "result.json").records
     assert stated["asked"] == {

@@ -205,6 +205,10 @@ def test_it_learns_its_demo(task, head):
     model = made.build(fresh(cfg, made, tokenizer))
     batch = whole_batch(made, encoded)
     first, before = evaluated(made, model, corpus, batch, encoded)
+    main = before.measures[made.main_metric]
+    enough = BY_HEART / 10 if main.higher_is_better else BY_HEART / 4
+    if made.main_metric == "psnr":  # good reconstructions take long, and others have no bound
+        enough = 0.45 * first
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     model.train()
     for _ in range(STEPS):
@@ -212,7 +216,7 @@ def test_it_learns_its_demo(task, head):
         loss = made.loss(model, batch) / int(encoded.targets.sum())
         loss.backward()
         optimizer.step()
-        if loss.item() < BY_HEART / 10:
+        if loss.item() < enough:
             break
     loss, evaluation = evaluated(made, model, corpus, batch, encoded)
     main = evaluation.metrics[made.main_metric]

@@ -64,9 +64,7 @@ def start(
         shutil.rmtree(notes, ignore_errors=True)  # of another test, whose folder had this name
     notes.mkdir(exist_ok=True, parents=True)
     notes.chmod(0o777)  # the run may be another user's
-    process = forked.server.Process(target=_job, args=(cfg, fault, threads, executed))
-    process.start()
-    return process
+    return forked.process(_job, (cfg, fault, threads, executed))
 
 
 def code(process: Any) -> int:

@@ -19,7 +19,7 @@ ADALORA = ("peft=adalora", "peft.config.init_r=4", "peft.config.target_r=2")
 LR = "optimizer.lr=0.01"
 PACKED = (
     *("task=causal_lm", "data=sample_text", "model=gpt2_tiny", "processor=bpe"),
-    *("data.max_length=64", "data.batch_examples=4", "data.limit=60"),
+    *("data.max_length=64", "data.batch_examples=4", "data.limit=44"),
 )
 
 

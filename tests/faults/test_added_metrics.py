@@ -42,6 +42,7 @@ def test_what_is_refused(node):
         composed(node)
 
 
+@pytest.mark.slow
 def test_what_a_class_gives_itself_need_not_be_said():
     assert "a" in measures(composed(f"{{_target_: {F1}}}"))
 

@@ -34,7 +34,7 @@ EVERYWHERE = (
     *("[Callback]Checkpoints.", "[Callback]Console.", "[Callback]Record."),
 )
 """How the hooks of what acts in every run begin."""
-FEW = 6
+FEW = 3
 """So many of these the other cases die in."""
 PRESETS = sorted(
     path.stem for path in (Path(__file__).parents[2] / "conf/callbacks").glob("*.yaml")

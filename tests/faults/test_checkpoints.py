@@ -54,8 +54,7 @@ def test_fifteen_kills_during_a_save_always_leave_one_that_loads(tmp_path):
     for attempt in range(15):
         folder = tmp_path / str(attempt)
         folder.mkdir()
-        process = forked.server.Process(target=save_for_ever, args=(folder, str(elsewhere)))
-        process.start()
+        process = forked.process(save_for_ever, (folder, str(elsewhere)))
         until(functools.partial(has_state, folder), process=process)
         time.sleep(rng.uniform(0.0, 0.1))
         process.kill()

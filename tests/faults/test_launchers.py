@@ -83,7 +83,7 @@ def require_one_run(cwd, first, other):
     return folder
 
 
-@pytest.mark.slow(15)
+@pytest.mark.slow(3)
 def test_torchrun_on_two_agents(tmp_path):
     common = ["--nnodes", 2, "--nproc-per-node", 1, "--rdzv-backend", "static"]
     common += ["--master-addr", "127.0.0.1", "--master-port", free_port()]
@@ -97,9 +97,9 @@ def test_torchrun_on_two_agents(tmp_path):
     assert again.folder == folder
 
 
-@pytest.mark.slow(30)
+@pytest.mark.slow(6)
 def test_torchrun_starts_again_what_was_killed(tmp_path):
-    longer = ["trainer.max_steps=24", "callbacks.checkpoints.every_n_steps=3"]
+    longer = ["trainer.max_steps=16", "callbacks.checkpoints.every_n_steps=3"]
     options = ["--nproc-per-node", 2, "--max-restarts", 1, "--rdzv-backend", "c10d"]
     options += ["--rdzv-endpoint", f"localhost:{free_port()}"]
     agent = torchrun(*options, more=[*longer, "trainer=fsdp_sim"], cwd=tmp_path, ranks=4)
@@ -110,7 +110,7 @@ def test_torchrun_starts_again_what_was_killed(tmp_path):
     (text,) = ended([agent])
     assert "resuming from" in text
     (folder,) = tmp_path.glob("outputs/several/*")
-    assert RunFolder(folder).result().extra["steps"] == 24
+    assert RunFolder(folder).result().extra["steps"] == 16
 
 
 def test_srun_with_two_tasks(tmp_path):

@@ -145,22 +145,24 @@ def test_others_take_it_up_where_their_command_permits_it(trained, lushan, place
 
 
 @pytest.mark.parametrize(
-    "launcher",
+    ("launcher", "seeds"),
     [
-        ["hydra/launcher=fork", "trainer=ddp_sim"],
+        (["hydra/launcher=fork", "trainer=ddp_sim"], "1"),
         pytest.param(
             ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer=cpu"],
+            "1,2",
             marks=pytest.mark.long,
         ),
     ],
     ids=["fork, two ranks", "joblib"],
 )
-def test_jobs_and_ranks_are_reported(lushan, launcher):
+def test_jobs_and_ranks_are_reported(lushan, launcher, seeds):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    words = [word for word in sample("-m", "seed=1,2", FLAG) if word != "trainer=cpu"]
+    words = [word for word in sample("-m", f"seed={seeds}", FLAG) if word != "trainer=cpu"]
     done, _ = lushan(*words, *launcher, f"name={launcher[0][-4:]}")
     assert done.code == 0, done.err
-    assert done.out.splitlines()[-1] == "2 jobs: 2 complete"
+    count = 1 + seeds.count(",")
+    assert done.out.splitlines()[-1] == f"{count} job{'s' * (count > 1)}: {count} complete"
 
 
 def test_a_study_states_it_and_its_command_permits_it(lushan, place):

@@ -2,7 +2,7 @@
 
 The moments are drawn anew each time and printed; `LUSHAN_DEATH_SEED=N` draws those of a failure
 again, as far as a machine's pace allows. `make faults` draws ten for each task, one of them in a
-fresh interpreter; `make test` draws one, and for the first task that one too.
+fresh interpreter; `make test` draws one for three tasks, and for the first that one too.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import pytest
 
 from tests.faults import jobs
 from tests.faults.test_resume import curve, numbers
-from tests.helpers import command
+from tests.helpers import command, quick
 from tests.helpers.narrow import narrowed
 
 pytestmark = pytest.mark.slow
@@ -43,6 +43,8 @@ TASKS = {
     "chat, LoRA": (*CHAT, "peft=lora"),
     "chat, AdaLoRA": (*CHAT, "peft=adalora", "peft.config.init_r=4", "peft.config.target_r=2"),
 }
+LONG = ("classification", "causal", "masked", "chat, AdaLoRA")
+"""Tasks that differ least from their neighbours; test_resume and test_adapters kill them, too."""
 
 
 def everything(folder):
@@ -52,9 +54,9 @@ def everything(folder):
     return numbers(folder), curve(folder), written
 
 
-@pytest.mark.slow(20)
+@pytest.mark.slow(4)
 @pytest.mark.fault(52)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", quick.only([], TASKS, long=LONG))
 def test_killed_anywhere(task, tmp_path):
     begun = time.monotonic()
     assert jobs.execute(config(tmp_path / "alone", task)) == 0

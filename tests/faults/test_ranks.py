@@ -61,7 +61,7 @@ def test_the_first_rank_that_is_killed(tmp_path):
     assert jobs.state(tmp_path) == "interrupted"
 
 
-@pytest.mark.slow(40)
+@pytest.mark.slow(35)
 @pytest.mark.fault(44)
 def test_a_rank_that_is_stopped(tmp_path):
     # As long as the processes of a busy machine may wait for one another before they train.
@@ -99,7 +99,7 @@ else:
 """
 
 
-@pytest.mark.slow(15)
+@pytest.mark.slow(1)
 @pytest.mark.fault(51)
 def test_a_rank_that_raises_is_heard_first(tmp_path):
     (tmp_path / "broken").mkdir()

@@ -40,7 +40,7 @@ EMA = "callbacks=ema"
 ACCUMULATE = "data.micro_tokens=24"
 VALIDATION = "lushan.engine.lit_module:LitModule.validation_step"
 LOSS = "lushan.tasks.ner:NER.loss"
-TEXT = ("data=sample_text", "data.limit=60", "data.max_length=64")
+TEXT = ("data=sample_text", "data.limit=44", "data.max_length=64")
 MUON = "Muon, noise, and a rate that validation lowers"
 PLACES = {
     "mid-epoch": (jobs.at_step(5), ()),
@@ -83,6 +83,7 @@ ROWS = {
 LONG = (
     *("first step", "an epoch's end", "the last step", "while it is tested"),
     *("averaged weights", "steps, not epochs", "steps that are left out"),
+    *("an epoch's last batch", "averaged weights, in validation"),
 )
 """Places and settings at which test_boundaries.py lets runs die, too, within one process."""
 
@@ -239,7 +240,7 @@ def documents(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [pytest.param(3, marks=pytest.mark.long), 8, 13])
+@pytest.mark.parametrize("step", [8, *(pytest.param(n, marks=pytest.mark.long) for n in (3, 13))])
 def test_a_stream_goes_on_in_the_window_where_it_stood(step, tmp_path, left_alone):
     """Five windows of some ten steps, each read when its turn comes; then the set begins anew."""
     file = shared.once("documents", documents) / "documents.jsonl"

@@ -15,7 +15,7 @@ from tests.helpers.clips import clip
 
 SHORT = [
     *("data.limit=40", "data.batch_examples=8", "trainer=cpu", "trainer.precision=32-true"),
-    *("trainer.max_epochs=3", "callbacks.checkpoints.every_n_steps=3"),
+    *("trainer.max_epochs=2", "callbacks.checkpoints.every_n_steps=3"),
 ]
 TASKS = {
     "chat": [

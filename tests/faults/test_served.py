@@ -14,7 +14,7 @@ import pytest
 from tests.helpers import command
 from tests.helpers.waiting import until
 
-pytestmark = [pytest.mark.slow(20), pytest.mark.xdist_group("served")]
+pytestmark = [pytest.mark.slow(1), pytest.mark.xdist_group("served")]
 SECRET = "a private sentence about Anna"
 
 

@@ -14,12 +14,41 @@ import threading
 import time
 import traceback
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+PRELOADED = "tests.helpers.preloaded"
+ROOT = Path(__file__).parents[2]
+
 server = mp.get_context("forkserver")
-server.set_forkserver_preload(["tests.helpers.preloaded"])
+server.set_forkserver_preload([PRELOADED])
+
+
+def process(target: Callable[..., object], args: Iterable[Any] = ()) -> Any:
+    """Start a process that has all imports.
+
+    The server finds what it imports by its variables and its working folder alone, and says nothing
+    where it finds none of it; then each of its processes would import all of that itself. Commands
+    in a test's process set PYTHONSAFEPATH, and tests change the folder.
+    """
+    names = ("PYTHONPATH", "PYTHONSAFEPATH")
+    before = {name: value for name in names if (value := os.environ.pop(name, None)) is not None}
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), before.get("PYTHONPATH")]))
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        os.environ.update(before)
+    begun = server.Process(target=_begin, args=(target, *args))  # type: ignore[attr-defined]
+    begun.start()
+    return begun
+
+
+def _begin(target: Callable[..., object], *args: Any) -> None:
+    assert PRELOADED in sys.modules, "the server has imported nothing"
+    target(*args)
 
 
 class Command:
@@ -52,10 +81,9 @@ class Command:
         out, to_out = server.Pipe(duplex=False)
         err, to_err = server.Pipe(duplex=False)
         ends = (to_out, to_out if merged else to_err)
-        self._process = server.Process(
-            target=_serve, args=(self.args, str(cwd), dict(env), ends, session, ranks, program)
+        self._process = process(
+            _serve, (self.args, str(cwd), dict(env), ends, session, ranks, program)
         )
-        self._process.start()
         self.pid: int = self._process.pid or 0
         self.stdout, other = (_text(reader) for reader in (out, err))
         for end in (to_out, to_err):

@@ -38,6 +38,7 @@ def study(tmp_path_factory):
     return config, result
 
 
+@pytest.mark.slow
 def test_a_config_says_what_its_run_is(study):
     config, result = study
     assert config["seed"] == 2

@@ -40,7 +40,7 @@ def typed(line):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, line
 
 
-@pytest.mark.slow(20)
+@pytest.mark.slow(8)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_to_its_end(path, tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
@@ -48,10 +48,7 @@ def test_a_notebook_runs_to_its_end(path, tmp_path, monkeypatch):
     assert all(not cell["outputs"] for cell in cells), "stored without outputs"
     kept = [c for c in cells if "install" not in c["metadata"].get("tags", ())]
     sources = ["".join(cell["source"]) for cell in kept]
-    process = forked.server.Process(
-        target=carried_out, args=(dict(os.environ), sources, str(tmp_path))
-    )
-    process.start()
+    process = forked.process(carried_out, (dict(os.environ), sources, str(tmp_path)))
     process.join()
     assert process.exitcode == 0
 

@@ -64,7 +64,7 @@ def everything(folder):
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.slow(8)
+@pytest.mark.slow(3)
 @pytest.mark.parametrize("sent", [True, False], ids=["all", "no texts"])
 def test_wandb_offline_is_read_back(sent, about, done, tmp_path, monkeypatch):
     pytest.importorskip("wandb")
@@ -89,7 +89,7 @@ def test_wandb_offline_is_read_back(sent, about, done, tmp_path, monkeypatch):
     assert SECRET.encode() not in kept
 
 
-@pytest.mark.slow(6)
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("store", ["files", pytest.param("database", marks=pytest.mark.long)])
 def test_mlflow_is_read_back(store, about, done, tmp_path, monkeypatch):
     pytest.importorskip("mlflow")

@@ -41,6 +41,7 @@ def test_it_belongs_to_example_and_place():
     assert not torch.equal(both, noise_of([3, 8], [10, 6], [1, 1], 10, seed=2))  # another step
 
 
+@pytest.mark.slow
 def test_a_run_with_noise_is_the_same_in_micro_batches(tmp_path):
     given = narrowed(["model=bert_tiny", "trainer.precision=64-true", "data.limit=16"])
     given += ["trainer.log_every_n_steps=1", "trainer.max_epochs=3", "test=false"]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.helpers import command
+from tests.helpers import command, narrow
 from tests.helpers.command import SMALL
 from tests.helpers.tagged import conll_2003, sentences
 from tests.helpers.waiting import until
@@ -31,7 +31,7 @@ def imported(err):
 
 
 def sample(*overrides):
-    return ["train", *SMALL, "data.limit=40", *overrides]
+    return ["train", *narrow.narrowed(SMALL), "data.limit=40", *overrides]
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_a_failed_job_does_not_stop_the_others(swept):
     assert "data.limit" in done.out
 
 
-@pytest.mark.slow(20)
+@pytest.mark.slow(12)
 @pytest.mark.parametrize(
     "launcher",
     [
@@ -238,10 +238,12 @@ def test_other_launchers(cli, launcher):
     assert done.out.splitlines()[-1] == "2 jobs: 1 complete, 1 failed"
     logs = [path.read_text() for path in done.cwd.rglob("*_log.err")]  # of submitit's jobs
     assert "parameters: " not in "".join([done.err, *logs])
-    assert cli(*arguments).out.splitlines()[-1] == "2 jobs: 1 complete (1 before), 1 failed"
+    # What failed is tried again, which a sweep above shows; what is complete needs no worker.
+    again = cli(*sample("-m", *launcher, "data.limit=40"))
+    assert again.out.splitlines()[-1] == "1 job: 1 complete (1 before)"
 
 
-@pytest.mark.slow(15)
+@pytest.mark.slow(12)
 @pytest.mark.fault(53)
 def test_a_worker_that_dies_is_no_traceback_and_costs_nothing_complete(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")

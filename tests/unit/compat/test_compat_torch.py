@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 from torch import nn
 
@@ -72,6 +73,7 @@ assert light == learned(without_compiler)
 """
 
 
+@pytest.mark.slow
 def test_optimizers_import_no_compiler_and_learn_the_same() -> None:
     done = subprocess.run(
         [sys.executable, "-c", STEPS], capture_output=True, text=True, check=False

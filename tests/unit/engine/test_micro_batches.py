@@ -74,7 +74,7 @@ def losses(folder):
     return [[v for i, v in enumerate(row.split(",")) if i != seconds] for row in rows]
 
 
-@pytest.mark.slow(4)
+@pytest.mark.slow(1)
 def test_what_is_found_is_as_good_as_written(holds, tmp_path):
     sizes = holds(3)
     auto = trained(tmp_path / "auto", *SMALL, "data.micro_tokens=auto")
@@ -90,7 +90,7 @@ def test_what_is_found_is_as_good_as_written(holds, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.slow(4)
+@pytest.mark.slow(1)
 def test_whole_batches_that_fit_are_not_cut(holds, tmp_path):
     holds(1000)
     auto = trained(tmp_path / "auto", *SMALL, "data.micro_tokens=auto")

@@ -57,6 +57,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow
 def test_steps_between_rows_wait_for_nothing(case, tmp_path, monkeypatch):
     watched, make = Watched(), observers.make_observers
 

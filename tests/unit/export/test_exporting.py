@@ -139,6 +139,7 @@ def test_a_pipeline_finds_the_entities_that_the_run_finds(ner_run, folder, tmp_p
     assert tags == {"0": "O", "1": "B-LOC", "2": "I-LOC", "3": "B-PER", "4": "I-PER"}
 
 
+@pytest.mark.slow
 def test_a_pipeline_gives_the_labels_that_the_run_gives(reviews_run, folder, tmp_path):
     export(reviews_run, folder)
     path = tmp_path / "new.txt"

@@ -31,6 +31,7 @@ def predicted(cli_inside, place, texts, *words):
     return [json.loads(line) for line in done.out.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_graph_of_words_and_their_head(ner_run, folder, texts, cli_inside):
     printed = export(ner_run, folder, format="onnx").lines
     assert "apart from the run's own model by" in printed[0]
@@ -66,6 +67,7 @@ def test_formats_and_options_that_do_not_go_together(ner_run, folder):
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_graph_that_differs_is_refused_and_leaves_nothing(ner_run, folder, monkeypatch):
     monkeypatch.setattr(tracing, "CLOSE", -1.0)
     with pytest.raises(RunFailed, match="not the run's model"):

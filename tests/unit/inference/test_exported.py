@@ -203,6 +203,7 @@ def own_run(tmp_path_factory):
         return trained(place, "task=classification", target, "data=sample_reviews")
 
 
+@pytest.mark.slow
 def test_a_task_of_ones_own_is_exported(own_run, folder, texts, cli_inside):
     printed = export(own_run, folder).lines
     assert "the same as the run's own model" in printed[0]

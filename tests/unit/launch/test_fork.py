@@ -9,9 +9,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from tests.helpers import forked, quick
 from tests.helpers.waiting import until
 
+from lushan.engine import lifecycle
 from lushan.errors import UserError
 from lushan.launch.cores import usable_threads
 from lushan.launch.fork import ForkLauncher, set_apart
@@ -163,42 +165,30 @@ def test_threads_follow_the_environment(monkeypatch):
     assert usable_threads() >= 1
 
 
-FORKED = """
-import os, sys, threading
-import numpy, pyarrow, scipy.linalg
+BEFORE = "import os, numpy, pyarrow, scipy.linalg; print(len(os.listdir('/proc/self/task')))"
 
-def threads():
-    return len(os.listdir("/proc/self/task"))
 
-before = threads()  # those of BLAS and of Arrow's memory, which know how to be forked
-from lushan.engine import lifecycle
-from lushan.config.check import check
-from lushan.config.compose import compose
-
-lifecycle.preload([check(compose(["experiment=sample/ner"]))])
-import torch
-
-assert threading.enumerate() == [threading.main_thread()]
-assert threads() <= before, (threads(), before)
-child = os.fork()
-if child == 0:
+def _compute(sender):
+    """Compute with two threads; tell how many the server has, and how many were used."""
+    threads = len(list(Path(f"/proc/{os.getppid()}/task").iterdir()))
     lifecycle.limit_threads(2)
     weight = torch.randn(512, 512, requires_grad=True)
     (torch.randn(2048, 512) @ weight).relu().sum().backward()
-    os._exit(0 if torch.get_num_threads() == 2 and weight.grad.isfinite().all() else 3)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
+    sender.send((threads, torch.get_num_threads(), bool(weight.grad.isfinite().all())))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
 @pytest.mark.slow
-def test_what_is_preloaded_starts_no_thread_and_a_child_computes_with_its_own(tmp_path):
+def test_what_is_preloaded_starts_no_thread_and_a_child_computes_with_its_own():
+    """The tests' server has preloaded runs of all tasks, and forks as a sweep does."""
     done = subprocess.run(
-        [sys.executable, "-c", FORKED],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=500,  # a child that inherits a pool without its threads waits for ever
+        [sys.executable, "-c", BEFORE], capture_output=True, text=True, check=True
     )
-    assert done.returncode == 0, done.stderr
+    receiver, sender = forked.server.Pipe(duplex=False)
+    process = forked.process(_compute, (sender,))
+    process.join(300)  # a child that inherits a pool without its threads waits for ever
+    assert process.exitcode == 0
+    threads, used, finite = receiver.recv()
+    # Those of BLAS and of Arrow's memory, which know how to be forked.
+    assert threads <= int(done.stdout)
+    assert (used, finite) == (2, True)

@@ -25,7 +25,7 @@ from lushan.study.table import table
 ECE = "+task.metrics.ece._target_=torchmetrics.classification.MulticlassCalibrationError"
 BRIER = "+task.metrics.brier._target_=tests.helpers.own_metrics.Brier"
 WER = "+task.metrics.wer._target_=torchmetrics.text.WordErrorRate"
-REVIEWS = ["task=classification", "data=sample_reviews"]
+REVIEWS = ["task=classification", "data=sample_reviews", "data.limit=60"]
 
 
 @pytest.fixture(autouse=True)
@@ -262,6 +262,7 @@ def test_an_argument_that_there_is_not():
         assert error.key == f"task.metrics.x.{name}"
 
 
+@pytest.mark.slow
 def test_nothing_is_chosen_by_a_metric_without_a_direction():
     node = "+task.metrics.x._target_=tests.helpers.own_metrics.Undirected"
     checked(*REVIEWS, node)

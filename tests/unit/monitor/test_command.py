@@ -214,7 +214,7 @@ def test_each_text_is_counted_once_whenever_it_is_killed(tmp_path):
     assert mine.store.fact("lines") == {"counted": len(lines)}
 
 
-@pytest.mark.slow(20)
+@pytest.mark.slow(4)
 def test_a_file_is_followed_until_ctrl_c(reviews_run, label, tmp_path):
     lines = list(stream(windows=4, each=10))
     write(tmp_path / "in.jsonl", lines[:15])

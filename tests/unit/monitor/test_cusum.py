@@ -58,7 +58,13 @@ def test_estimates_by_moments():
     assert none.share == pytest.approx(0.001)
 
 
-def test_in_most_baselines_the_rate_is_not_exceeded():
+@pytest.mark.slow
+def test_in_most_baselines_the_rate_is_not_exceeded(monkeypatch):
+    """Of 12 baselines 9 or more: without the bootstrap, as at 0.5, that has a chance of 7 %.
+
+    The bootstrap's quantile is that of fewer draws, which is the same but for its noise.
+    """
+    monkeypatch.setattr(cusum, "DRAWS", 40)
     truth, wanted, kept = Baseline(0.12, 0.02), 500, {0.5: 0, 0.9: 0}
     for seed in range(12):
         rng = np.random.default_rng(seed)

@@ -20,7 +20,7 @@ def commands(name):
             yield line
 
 
-@pytest.mark.slow(30)
+@pytest.mark.slow(4)
 def test_monitor(reviews_run, ner_run, tmp_path, cli_inside):
     label = json.loads((reviews_run / "task.json").read_text())["state"]["labels"][0]
     content = b"".join(line + b"\n" for line in stream(windows=25, each=12))
@@ -42,7 +42,7 @@ def test_monitor(reviews_run, ner_run, tmp_path, cli_inside):
     assert (tmp_path / "replayed" / "page.html").is_file()
 
 
-@pytest.mark.slow(30)
+@pytest.mark.slow(1)
 def test_guard(reviews_run, chat_run, tmp_path, cli_inside, monkeypatch):
     label = json.loads((reviews_run / "task.json").read_text())["state"]["labels"][0]
     found = [line for line in commands("guard.md") if "train" not in line]

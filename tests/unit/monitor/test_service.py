@@ -67,6 +67,7 @@ def test_a_text_out_of_order_counts_in_its_own_window_while_that_is_open(tmp_pat
     assert mine.store.fact("lines") == {"counted": 5, "duplicates": 1}
 
 
+@pytest.mark.slow
 def test_how_much_is_read_at_a_time_changes_nothing(tmp_path):
     lines = list(stream(windows=90, raised=range(70, 80)))
     random.Random(3).shuffle(lines)
@@ -99,6 +100,7 @@ def test_other_settings_need_another_folder(tmp_path):
         monitor(tmp_path, Settings("bad", baseline=61, rise=2.0))
 
 
+@pytest.mark.slow
 def test_each_text_is_counted_once_whenever_it_dies(tmp_path):
     path = tmp_path / "in.jsonl"
     lines = list(stream(windows=80, raised=range(70, 76)))

@@ -87,6 +87,7 @@ def test_a_command_checks_its_config_once(cli_inside, calls):
     assert (calls.take("check_top"), calls.take("from_dict")) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_sweep_checks_each_job_once(cli_inside, calls):
     sweep = ["train", "-m", "hydra/launcher=fork", "task/head=linear,crf", *WORDS]
     done = cli_inside(*sweep)
@@ -104,6 +105,7 @@ def test_a_job_whose_config_is_refused_was_checked_once(cli_inside, calls):
     assert calls.take("check_top") == 2
 
 
+@pytest.mark.slow
 def test_a_study_checks_each_run_once(cli_inside, calls, tmp_path):
     file = tmp_path / "study.yaml"
     file.write_text(STUDY, encoding="utf-8")
@@ -112,6 +114,7 @@ def test_a_study_checks_each_run_once(cli_inside, calls, tmp_path):
     assert calls.take("check_top") == 2
 
 
+@pytest.mark.slow
 def test_what_crosses_from_one_process_to_another_has_its_type(cli_inside, tmp_path):
     from lushan.launch import job_status
 

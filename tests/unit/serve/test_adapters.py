@@ -9,7 +9,7 @@ from lushan.inference.generator import open_generator
 from lushan.serve.writing import InTurn, Together, writer_of
 
 
-@pytest.mark.slow(30)
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("peft", "kind"),
     [("lora", Together), ("prefix", InTurn), ("prompt", InTurn)],

@@ -45,7 +45,7 @@ def test_what_it_copies_is_there_and_holds_no_key(steps):
     }
 
 
-@pytest.mark.slow(15)
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("kind", ["ner_run", "chat_run"])
 def test_its_command_serves_an_exported_run(
     steps, kind, request, tmp_path, cli_inside, monkeypatch

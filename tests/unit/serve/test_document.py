@@ -8,10 +8,13 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.helpers.served import serving
 
+from lushan.serve.limits import Bounds
+
 
 @pytest.fixture(scope="module")
 def server(lm_run, chat_run, reviews_run):
-    with serving({"lm": lm_run, "talk": chat_run, "mood": reviews_run}) as running:
+    bounds = Bounds(new_tokens=8)  # a request may ask for more, and is refused
+    with serving({"lm": lm_run, "talk": chat_run, "mood": reviews_run}, bounds) as running:
         yield running
 
 
@@ -23,6 +26,7 @@ def document(server):
 schema = schemathesis.pytest.from_fixture("document")
 
 
+@pytest.mark.slow(10)
 @schema.parametrize()
 @settings(
     max_examples=8,

@@ -193,7 +193,7 @@ def test_an_image_is_refused_where_none_is_seen(client):
     assert refused.value.param == "messages[0].content[1].image_url.url"
 
 
-@pytest.mark.slow(15)
+@pytest.mark.slow(1)
 def test_an_image_in_a_message_is_answered_as_by_generate(tmp_path_factory, client_of):
     folder = tmp_path_factory.mktemp("vqa")
     run = trained(folder, *SIZES, small=DATA)

@@ -48,6 +48,7 @@ def test_what_is_as_it_was_is_complete(study, cli_inside):
     assert not any("tale" in text or "not checked" in text for text in printed.values())
 
 
+@pytest.mark.slow
 def test_changed_data_are_reported_by_every_command(study, cli_inside):
     corpora.write_conll(study / "train.conll", corpora.SENTENCES * 5)
     found, printed = commands(cli_inside)
@@ -70,6 +71,7 @@ def test_changed_data_are_reported_by_every_command(study, cli_inside):
     assert all("the data of train has changed" in run["reason"] for run in shown["runs"])
 
 
+@pytest.mark.slow
 def test_where_the_data_are_not_the_runs_are_shown_all_the_same(study, cli_inside):
     for path in study.glob("*.conll"):
         path.unlink()

@@ -121,6 +121,7 @@ def test_what_is_no_image_tokenizer_is_refused(path, message, lm_run, tmp_path):
     assert refused.value.key == "task.images.path"
 
 
+@pytest.mark.slow
 def test_the_image_tokenizer_is_part_of_the_run(tokenizer_run, tmp_path):
     moved = shutil.copytree(tokenizer_run, tmp_path / tokenizer_run.name)
     ids = []
@@ -134,6 +135,7 @@ def test_the_image_tokenizer_is_part_of_the_run(tokenizer_run, tmp_path):
     assert ids[0] == ids[1]
 
 
+@pytest.mark.slow
 def test_a_run_holds_its_image_tokenizer(run, tokenizer_run):
     again, codec = load(run).task.images, load(tokenizer_run)
     (record, *_) = map(json.loads, (run / "predictions" / "test.jsonl").read_text().splitlines())

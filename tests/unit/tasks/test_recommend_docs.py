@@ -45,7 +45,7 @@ def files(tmp_path):
     return tmp_path
 
 
-@pytest.mark.slow(60)
+@pytest.mark.slow
 def test_they_do_what_they_say(files, cli_inside):
     assert len(list(commands())) > 12
     for line in commands():

@@ -211,6 +211,7 @@ def weights_of(run):
     return load_weights(run / "checkpoints" / "best")
 
 
+@pytest.mark.slow
 def test_a_run_does_not_depend_on_micro_batches_and_reports_bm25(tmp_path):
     same = [*lines(tmp_path), *EXACT]
     one = trained(tmp_path, *same, "name=one", "data.micro_tokens=null")
@@ -227,6 +228,7 @@ def test_a_run_does_not_depend_on_micro_batches_and_reports_bm25(tmp_path):
 
 
 @pytest.mark.parametrize("loss", ["hinge", pytest.param("kl", marks=pytest.mark.long), "kl_batch"])
+@pytest.mark.slow
 def test_no_loss_depends_on_micro_batches(loss, tmp_path):
     same = [*lines(tmp_path), *EXACT, f"task.loss={loss}"]
     write(tmp_path / "train.jsonl", 24, least=1)

@@ -57,6 +57,7 @@ def rows_of(corpus, split):
     )
 
 
+@pytest.mark.slow
 def test_baselines_stand_in_the_same_table_and_are_what_they_are_called(run):
     stored = result_of(run)
     corpus = source_of(load.config_of(run)).read(HISTORIES)
@@ -171,6 +172,7 @@ def test_export_is_a_language_model_of_items(by, tmp_path, cli_inside):
     np.testing.assert_allclose(logits.numpy()[task.tokens], scores, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_cold_items_are_found_by_their_texts_and_counted_apart(tmp_path):
     lines = ["user,item,time"]
     for user in range(12):
@@ -201,6 +203,7 @@ def test_without_cold_items_their_metrics_are_undefined(run):
     assert metrics["test/hr_10"] > 0
 
 
+@pytest.mark.slow
 def test_data_without_items_are_refused(tmp_path):
     rows = [{"user": "u", "history": ["a"], "target": ["b"]}]
     (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))

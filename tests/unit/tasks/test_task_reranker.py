@@ -104,6 +104,7 @@ def test_a_run_ranks_the_passages_of_each_query_and_reports_bm25(tmp_path):
     assert result["metrics"]["test/recall_1_bm25"] == pytest.approx((1 + 1 + 0) / 3)
 
 
+@pytest.mark.slow
 def test_rows_with_a_relevance_are_learned_one_by_one(tmp_path, cli_inside):
     run = run_of(tmp_path, "task.loss=pointwise", rows=RATED)
     new = write(tmp_path / "new.jsonl", [{"query": "who sings", "document": "birds do"}])
@@ -145,6 +146,7 @@ def test_rows_that_teach_nothing_are_refused(rows, more, problem, tmp_path, cli_
     assert problem in done.err
 
 
+@pytest.mark.slow
 def test_a_search_is_reranked_evaluated_and_gives_a_teachers_scores(tmp_path, cli_inside):
     run = run_of(tmp_path)
     write(tmp_path / "corpus.jsonl", [{"text": row["context"]} for row in ROWS])

@@ -57,6 +57,7 @@ def test_a_question_is_a_message_with_its_image_up_to_where_the_answer_begins(tm
     assert parts.task.labels == ["blue", "no", "red", "yes"]
 
 
+@pytest.mark.slow
 def test_in_the_blind_there_is_no_token_of_an_image(tmp_path):
     parts = parts_of(tmp_path, *rows_in(tmp_path), "task.blind=true")
     row = parts.encoded["train"].rows([1])[0]
@@ -85,6 +86,7 @@ def test_whole_groups_share_a_batch(tmp_path):
     assert sorted([*one, *other]) == list(range(12))
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_by_type_of_question_predicts_and_compares(tmp_path, cli_inside):
     kind = "{_target_: lushan.metrics.families.texts.AccuracyAmong, answers: ['yes', 'no']}"
     run = trained(

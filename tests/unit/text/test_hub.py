@@ -48,6 +48,7 @@ def test_what_is_no_hub_id_has_no_commit(cache):
     }
 
 
+@pytest.mark.slow
 def test_every_call_that_reads_says_that_no_code_is_run():
     found = []
     for path in sorted(Path(lushan.__file__).parent.rglob("*.py")):

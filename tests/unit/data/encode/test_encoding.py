@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pytest
+from tests.helpers import forked
 from tests.helpers.waiting import until
 
 from lushan.data.encode import encoding
@@ -188,10 +189,7 @@ def _make(folder):
 
 @pytest.mark.slow
 def test_two_processes_that_build_it_at_once_both_get_a_whole_one(tmp_path):
-    context = mp.get_context("forkserver")
-    makers = [context.Process(target=_make, args=(tmp_path,)) for _ in range(2)]
-    for process in makers:
-        process.start()
+    makers = [forked.process(_make, (tmp_path,)) for _ in range(2)]
     for process in makers:
         process.join()
     assert [p.exitcode for p in makers] == [0, 0]
