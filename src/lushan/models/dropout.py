@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lushan.data.batch.packing import Pieces
+from lushan.models.attention import in_float32
 
 _FIRST, _SECOND = 0xFF51AFD7ED558CCD - 2**64, 0xC4CEB9FE1A85EC53 - 2**64
 """MurmurHash3's multipliers."""
@@ -325,7 +326,7 @@ def _attention_by_place(
 ) -> Tensor:
     masks = active()
     if masks is None or not dropout_p:
-        return _attention(
+        return in_float32.attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
     drop = functools.partial(masks.drop, p=dropout_p)
