@@ -96,7 +96,7 @@ def test_a_second_signal_ends_at_once(lm_run, tmp_path, sent, code):
         until(lambda: "lushan_requests" in httpx.get(f"{server.url}/metrics").text)
         server.process.send_signal(sent)
         # 2 where the last look at the metrics has been answered and is not counted as ended yet.
-        server.says("ending after [12] requests")
+        server.says("ending after the [12] requests under way")
         server.process.send_signal(sent)
         assert server.ended() == code
 

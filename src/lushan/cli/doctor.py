@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +13,7 @@ import typer
 
 from lushan.cli.flags import AsJson, echo_json
 from lushan.cli.models import examples
+from lushan.common import extras as needed
 from lushan.common.processor import flags, has_bf16
 from lushan.common.terminal import echo
 from lushan.version import VERSION
@@ -57,14 +56,7 @@ def doctor(
 
 def _versions() -> dict[str, str]:
     found = {"lushan": VERSION, "python": sys.version.split()[0]}
-    return found | {name: _version(name) or "not installed" for name in _SHOWN}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    return found | {name: needed.version(name) or "not installed" for name in _SHOWN}
 
 
 def _machine() -> dict[str, str]:
@@ -128,14 +120,9 @@ def extras() -> dict[str, str]:
 
     Those of developers of the package, named `dev` and `dev-...`, are left out.
     """
-    needed: dict[str, list[str]] = {}
-    for line in metadata.requires("lushan") or ():
-        match = re.search(r"extra == ['\"](?!dev\b)([\w-]+)['\"]", line)
-        if match is not None:
-            needed.setdefault(match[1], []).append(re.split(r"[ ;<>=!~\[]", line)[0])
     found = {}
-    for extra, names in sorted(needed.items()):
-        missing = [name for name in names if _version(name) is None]
+    for extra in sorted(needed.packages()):
+        missing = needed.missing(extra)
         found[extra] = (
             f"pip install 'lushan[{extra}]': {', '.join(missing)} missing" if missing else "there"
         )

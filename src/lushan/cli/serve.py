@@ -11,9 +11,11 @@ import typer
 from lushan.cli.flags import require_ray
 from lushan.cli.guard import GuardLabel, GuardRate, GuardRun, Redact, guard_of
 from lushan.cli.models import examples
+from lushan.common import extras
 from lushan.errors import UserError
 
 _MEGABYTE = 1 << 20
+_NEEDED = ("fastapi", "starlette", "uvicorn", "prometheus_client")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -97,14 +99,11 @@ def serve(
         raise UserError("--ray takes no --check, and a port that is known", key="--ray")
     if ray and max_connections is not None:
         raise UserError("connections of --ray are its proxy's", key="--max-connections")
+    extras.require("serve", *_NEEDED, what="serving", key="serve")
     places = early.named_places(runs)
-    try:
-        from lushan.serve import limits
-        from lushan.serve.front import Access
-    except ImportError as error:
-        raise UserError(
-            f"serving needs {error.name}", key="serve", hint="pip install 'lushan[serve]'"
-        ) from None
+    from lushan.serve import limits
+    from lushan.serve.front import Access
+
     bounds = limits.Bounds(
         batch=batch,
         waiting=queue,

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from lushan.common import parsing
+from lushan.common import extras, parsing
 from lushan.config.folders import is_there, personal_conf
 from lushan.config.rules import (
     FIELD,
@@ -255,6 +255,7 @@ def _import(name: str, key: str) -> Any:
                 f"importing {path} needs the package {error.name!r}, which is not installed",
                 key=at,
                 value=name,
+                hint=extras.installing(error.name),
             ) from error
         parent = path.rpartition(".")[0]
         raise UserError(

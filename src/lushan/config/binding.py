@@ -38,23 +38,38 @@ def bind(key: str, node: Mapping[str, Any]) -> Signature:
     """
     found = signature(node[TARGET], key)
     require_arguments(node, key)
+    require_names(key, node)
     late = given(key)
     own = {n: p for n, p in found.parameters.items() if n not in late}
+    for name, value in node.items():
+        if name in _RESERVED:
+            require(f"{key}.{name}", value, _RESERVED[name])
+        elif name in own:
+            require(f"{key}.{name}", value, own[name].kind)
+    if not node.get("_partial_"):
+        _require_all(key, node, own.values())
+    return found
+
+
+def require_names(key: str, node: Mapping[str, Any]) -> None:
+    """Refuse keys of a node that its target does not take, whatever their values are.
+
+    Raises:
+        UserError: There is no such key, or it is not the user's to set.
+    """
+    found = signature(node[TARGET], key)
+    late = given(key)
+    own = {n: p for n, p in found.parameters.items() if n not in late}
+    takes_any = found.open and not rule_for(node[TARGET], key).closed
     for name, value in node.items():
         at = f"{key}.{name}"
         if is_reserved(name):
             if name not in _RESERVED:
                 raise unknown(at, value, _RESERVED)
-            require(at, value, _RESERVED[name])
         elif name in late:
             raise UserError("the run gives this; it cannot be set", key=at, value=value)
-        elif name in own:
-            require(at, value, own[name].kind)
-        elif not found.open or rule_for(node[TARGET], key).closed:
+        elif name not in own and not takes_any:
             raise unknown(at, value, own, listed=_settable(own.values()))
-    if not node.get("_partial_"):
-        _require_all(key, node, own.values())
-    return found
 
 
 def _require_all(key: str, node: Mapping[str, Any], parameters: Iterable[Parameter]) -> None:

@@ -18,7 +18,7 @@ from lushan.common import parsing
 from lushan.common.units import Measure, measure_of
 from lushan.config import check_cache, environment, expansion, explain, types
 from lushan.config.allow_list import locate, nodes
-from lushan.config.binding import bind, require, require_node, unknown
+from lushan.config.binding import bind, require, require_names, require_node, unknown
 from lushan.config.build import CALLED, TARGET, source_of
 from lushan.config.launcher_settings import require_storage
 from lushan.config.measures import measures
@@ -89,6 +89,8 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     expansion.require_bounded(written)
     unset = sorted(missing(written))
     if unset:
+        for key, node in nodes(written):
+            require_names(key, node)  # what is not set may be set under a misspelt name
         name = unset[0].rpartition(".")[2]
         hint = f"Write {unset[0]}={name.upper()}."
         raise UserError("this must be set", key=unset[0], hint=hint)

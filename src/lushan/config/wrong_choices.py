@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 
+from lushan.common import extras
 from lushan.config import choices, provenance
 from lushan.config.provenance import Composer
 from lushan.errors import UserError, nearest
+
+_PLUGINS = {"hydra/launcher": ("joblib", "ray", "slurm"), "hydra/sweeper/sampler": ("search",)}
+"""Extras whose plugins add options to a group."""
 
 
 def no_such_option(
@@ -43,8 +47,15 @@ def no_such_option(
         line=place.line if place else None,
         hint=choices.options_near(
             group, name, provenance.own_options_of(composer, group), provenance.options_by(composer)
-        ),
+        )
+        + _in_extras(group),
     )
+
+
+def _in_extras(group: str) -> str:
+    """Return how options of a group are installed that plugins of Hydra add to it."""
+    absent = [extra for extra in _PLUGINS.get(group, ()) if extras.missing(extra)]
+    return f" More come with pip install 'lushan[{','.join(absent)}]'." if absent else ""
 
 
 def _chosen_by(override: Override) -> list[str]:

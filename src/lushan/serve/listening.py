@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from lushan.errors import UserError
@@ -27,6 +28,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
         key = "--host" if isinstance(error, socket.gaierror) else "--port"
         value: object = host if key == "--host" else port
         text = f"no server can listen there: {error.strerror}"
-        raise UserError(text, key=key, value=value) from error
+        taken = "--port 0 takes one that is free." if error.errno == errno.EADDRINUSE else None
+        raise UserError(text, key=key, value=value, hint=taken) from error
     made.set_inheritable(True)
     return made

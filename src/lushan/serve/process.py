@@ -38,7 +38,9 @@ class Server(uvicorn.Server):
             # Threads that compute cannot be interrupted otherwise.
             os._exit(128 + sig)
         self.front.draining = True
-        echo_in_handler(f"{signal.Signals(sig).name}: ending after {self.front.active} requests")
+        echo_in_handler(
+            f"{signal.Signals(sig).name}: ending after the {self.front.active} requests under way"
+        )
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether all requests are answered."""

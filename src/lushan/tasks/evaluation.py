@@ -59,9 +59,14 @@ class Evaluation(Measured):
 
 
 def without_difference(predicted: Sequence[Any], gold: Sequence[Any]) -> list[str]:
-    """Return a note where all examples got one prediction, and their labels are several."""
-    if len(set(map(str, predicted))) != 1 or len(set(map(str, gold))) < 2:
+    """Return a note where all examples got one prediction."""
+    if len(set(map(str, predicted))) != 1 or len(predicted) < 2:
         return []
+    if len(set(map(str, gold))) < 2:
+        return [
+            f"all {len(gold):,} examples have the same label, {gold[0]}: whether the model can "
+            "distinguish labels is not known"
+        ]
     return [
         f"all {len(predicted):,} examples have the same prediction, {predicted[0]}: the model does "
         "not distinguish them"

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from lushan.cli import doctor
+from lushan.common import extras
 from lushan.config import reference
 from lushan.config.search_path import conf_folders
 from lushan.config.signatures import signature
@@ -103,7 +104,9 @@ def test_the_doctor_names_what_is_there(cli_inside):
 
 def test_the_doctor_misses_nothing_that_only_developers_of_the_package_need(monkeypatch):
     lines = ["torch", *(f'nothing; extra == "{name}"' for name in ("dev", "dev-docs", "devices"))]
-    monkeypatch.setattr(doctor.metadata, "requires", lambda _: lines)
+    monkeypatch.setattr(extras.metadata, "requires", lambda _: lines)
+    extras.packages.cache_clear()
+    monkeypatch.setattr(extras, "packages", extras.packages.__wrapped__)
     assert doctor.extras() == {"devices": "pip install 'lushan[devices]': nothing missing"}
 
 

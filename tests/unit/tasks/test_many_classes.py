@@ -164,5 +164,15 @@ def test_one_prediction_for_all_is_said_where_the_labels_are_several():
     assert found.notes == [
         "all 3 examples have the same prediction, c07: the model does not distinguish them"
     ]
+
+
+def test_one_label_for_all_is_said():
+    same = torch.zeros(3, CLASSES)
+    same[:, 7] = 1
     _, found = evaluated("single", same, ["c07"] * 3)
+    assert found.notes == [
+        "all 3 examples have the same label, c07: whether the model can distinguish labels is not "
+        "known"
+    ]
+    _, found = evaluated("single", same[:1], ["c07"])
     assert found.notes == []

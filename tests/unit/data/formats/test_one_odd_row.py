@@ -184,7 +184,13 @@ def test_words_to_predict_on(place: int, write, refused) -> None:
     ("encoding", "text", "hint"),
     [
         ("gb18030", "庐山烟雨浙江潮，未到千般恨不消。", "iconv -f gb18030"),
+        (
+            "gb18030",
+            "The parcel is late: a 退货 now, please!",
+            "iconv -f gb18030",
+        ),
         ("latin1", "une soirée très réussie à côté", "iconv -f latin1"),
+        ("cp1252", "une soirée – très réussie – à 20 €", "iconv -f cp1252"),
         ("utf-8", "庐山烟雨浙江潮", "iconv -c -f utf-8"),
     ],
 )
