@@ -43,7 +43,7 @@ quickstart: $(INSTALLED)  ## a study on built-in sample data, and its table
 	$(BIN)/lushan train -m experiment=sample/ner task/head=linear,crf seed=1,2,3
 	$(BIN)/lushan table outputs/sample_ner --rows task.head --over seed
 
-test: $(INSTALLED)  ## the suite: some 20 minutes of processor time, on two cores
+test: $(INSTALLED)  ## the suite: some 17 minutes of processor time, on two cores
 	$(BIN)/pytest $(WORKERS) -m "not long"
 
 fast: $(INSTALLED)  ## the suite without its slow tests: about a third of that

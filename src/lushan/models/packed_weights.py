@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +29,7 @@ def pack_weights(model: nn.Module) -> None:
         and type(module) in (nn.Linear, Conv1D)
         and module.weight.device.type == "cpu"
         and not module.weight.is_inference()  # such have no version
-        and "forward" not in vars(module)
+        and getattr(module.forward, "__func__", None) is type(module).forward
     ]
     if sum(layer.weight.nbytes for layer in layers) > MOST:
         return
@@ -38,26 +37,28 @@ def pack_weights(model: nn.Module) -> None:
         weight = layer.weight.detach()
         copy = packed(weight if isinstance(layer, nn.Linear) else weight.t())
         if copy is not None:
-            state = _state(layer.weight)
-            forward = functools.partial(_forward, layer.forward, layer, copy, state)
-            layer.forward = forward  # type: ignore[method-assign]
+            layer.forward = _Packed(layer, copy)  # type: ignore[method-assign]
 
 
-def _forward(
-    own: Callable[[Tensor], Tensor],
-    layer: nn.Linear | Conv1D,
-    copy: Tensor,
-    state: object,
-    given: Tensor,
-) -> Tensor:
-    if (
-        torch.is_grad_enabled()
-        or torch.is_autocast_enabled("cpu")
-        or given.dtype != copy.dtype
-        or _state(layer.weight) != state
-    ):
-        return own(given)
-    return multiply_packed(given, copy, layer.bias)
+class _Packed:
+    """A layer's `forward`, by a packed copy of its weight; what copies the layer leaves it out."""
+
+    def __init__(self, layer: nn.Linear | Conv1D, copy: Tensor) -> None:
+        self.layer, self.own, self.copy = layer, layer.forward, copy
+        self.state = _state(layer.weight)
+
+    def __call__(self, given: Tensor) -> Tensor:
+        if (
+            torch.is_grad_enabled()
+            or torch.is_autocast_enabled("cpu")
+            or given.dtype != self.copy.dtype
+            or _state(self.layer.weight) != self.state
+        ):
+            return self.own(given)
+        return multiply_packed(given, self.copy, self.layer.bias)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self.layer, "forward")
 
 
 def _state(weight: Tensor) -> tuple[int, int, torch.dtype]:

@@ -1,5 +1,8 @@
 """Linear layers by packed weights: the same products, and their own weights where they have to."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from transformers.pytorch_utils import Conv1D
@@ -22,7 +25,7 @@ def made(kind, bias=True):
 
 
 def is_packed(model):
-    return "forward" in vars(model[0])
+    return isinstance(model[0].forward, packed_weights._Packed)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -87,3 +90,18 @@ def test_a_large_model_gets_no_second_copy(monkeypatch):
     model = made("linear")
     pack_weights(model)
     assert not is_packed(model)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_is_a_model_of_its_own(copied):
+    model = made("linear")
+    pack_weights(model)
+    other = copied(model)
+    given = torch.randn(2, 24)
+    with torch.no_grad():
+        torch.testing.assert_close(other(given), model(given))
+        model[0].weight.zero_()
+        assert not torch.equal(other(given), model(given))
+    assert not is_packed(other)
+    pack_weights(other)
+    assert is_packed(other)
