@@ -94,4 +94,4 @@ def test_captions_are_what_questions_tell(scenes, tmp_path):
 def test_its_runs_compose(scenes, cli_inside):
     done = cli_inside("study", "status", FOLDER / "study.yaml")
     assert done.code == 0, done.err
-    assert "3 runs: 3 missing" in done.out
+    assert "9 runs: 9 missing" in done.out
