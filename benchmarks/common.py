@@ -61,6 +61,13 @@ def run(command: Sequence[str], **options: Any) -> tuple[str, float]:
     return done.stdout, clock.wall
 
 
+def on_one_thread(command: Sequence[str]) -> tuple[str, float]:
+    """Return a program's standard output, and the processor's seconds of it and its children."""
+    with Clock(children=True) as clock:
+        out, _ = run(command, env=os.environ | ONE_THREAD)
+    return out, clock.cpu
+
+
 def between(
     name: str, *args: object, steps: tuple[int, int], one_thread: bool = True
 ) -> dict[str, float]:

@@ -13,14 +13,13 @@ import argparse
 import csv
 import functools
 import json
-import os
 import statistics
 import sys
 import tempfile
 from itertools import cycle, islice
 from pathlib import Path
 
-from common import DATA, HERE, LUSHAN, ONE_THREAD, Clock, alternate, machine, run, table
+from common import DATA, HERE, LUSHAN, Clock, alternate, machine, on_one_thread, run, table
 
 from lushan.models.precision import best_precision
 
@@ -47,9 +46,7 @@ def main() -> None:
             return
 
         def spent(_: int, name: str) -> float:
-            with Clock(children=True) as clock:
-                run(commands[name], env=os.environ | ONE_THREAD)
-            return clock.cpu
+            return on_one_thread(commands[name])[1]
 
         systems = {name: functools.partial(spent, name=name) for name in commands}
         numbers = alternate(systems, args.rounds)

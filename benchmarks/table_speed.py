@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import DATA, HERE, LUSHAN, ONE_THREAD, Clock, alternate, machine, run, table, train
+from common import DATA, HERE, LUSHAN, alternate, machine, on_one_thread, run, table, train
 
 RATES = ("3e-4", "1e-3")
 SCHEDULERS = ("linear", "cosine")
@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="sentences, to see that it works")
     parser.add_argument("--processor", action="store_true", help="count the processor's seconds")
     args = parser.parse_args()
+    spent = on_one_thread if args.processor else run
 
     seeds = [str(seed) for seed in range(1, args.seeds + 1)]
     data = DATA / "wnut17"
@@ -51,10 +52,9 @@ def main() -> None:
             grid = [f"optimizer.lr={','.join(RATES)}", f"scheduler={','.join(SCHEDULERS)}"]
             sweep = [LUSHAN, "train", "-m", *overrides, *grid, f"seed={','.join(seeds)}"]
             sweep += [f"hydra.launcher.jobs={args.jobs}"]
-            training = spent([*sweep, *places(place)], args.processor)[1]
+            _, training = spent([*sweep, *places(place)])
             rows = ["--rows", "optimizer.lr,scheduler", "--over", "seed"]
-            shown = [LUSHAN, "table", str(place / "wnut17"), *rows]
-            tables["lushan"], showing = spent(shown, args.processor)
+            tables["lushan"], showing = spent([LUSHAN, "table", str(place / "wnut17"), *rows])
             return training + showing
 
         def loop(number: int) -> float:
@@ -65,8 +65,7 @@ def main() -> None:
                 flags += ["--limit", args.limit]
             script = [str(HERE / "peers" / "hf_table.sh"), sys.executable, f"{folder}/hf-{number}"]
             axes = [" ".join(RATES), " ".join(SCHEDULERS), " ".join(seeds)]
-            command = ["bash", *script, *axes, *map(str, flags)]
-            out, seconds = spent(command, args.processor)
+            out, seconds = spent(["bash", *script, *axes, *map(str, flags)])
             tables["shell loop"] = "\n".join(out.strip().splitlines()[-4:])
             return seconds
 
@@ -82,13 +81,6 @@ def main() -> None:
     print(table(numbers, unit, lambda name: statistics.median(numbers[name]) / ours))
     for name, shown in tables.items():
         print(f"\n{name}'s table:\n{shown.rstrip()}")
-
-
-def spent(command: list[str], processor: bool) -> tuple[str, float]:
-    """Run a command; return what it prints, and its seconds."""
-    with Clock(children=True) as clock:
-        out, _ = run(command, env=os.environ | (ONE_THREAD if processor else {}))
-    return out, clock.cpu if processor else clock.wall
 
 
 def places(folder: Path) -> list[str]:

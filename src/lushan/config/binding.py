@@ -38,9 +38,7 @@ def bind(key: str, node: Mapping[str, Any]) -> Signature:
     """
     found = signature(node[TARGET], key)
     require_arguments(node, key)
-    require_names(key, node)
-    late = given(key)
-    own = {n: p for n, p in found.parameters.items() if n not in late}
+    own = require_names(key, node)
     for name, value in node.items():
         if name in _RESERVED:
             require(f"{key}.{name}", value, _RESERVED[name])
@@ -51,8 +49,8 @@ def bind(key: str, node: Mapping[str, Any]) -> Signature:
     return found
 
 
-def require_names(key: str, node: Mapping[str, Any]) -> None:
-    """Refuse keys of a node that its target does not take, whatever their values are.
+def require_names(key: str, node: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Return what a node may set, once all its keys are among that, whatever their values are.
 
     Raises:
         UserError: There is no such key, or it is not the user's to set.
@@ -70,6 +68,7 @@ def require_names(key: str, node: Mapping[str, Any]) -> None:
             raise UserError("the run gives this; it cannot be set", key=at, value=value)
         elif name not in own and not takes_any:
             raise unknown(at, value, own, listed=_settable(own.values()))
+    return own
 
 
 def _require_all(key: str, node: Mapping[str, Any], parameters: Iterable[Parameter]) -> None:

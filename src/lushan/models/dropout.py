@@ -326,9 +326,13 @@ def _attention_by_place(
 ) -> Tensor:
     masks = active()
     if masks is None or not dropout_p:
-        return in_float32.attention(
-            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
-        )
+
+        def attend_whole(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+            return _attention(
+                q, k, v, mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+            )
+
+        return in_float32.attended(attend_whole, query, key, value, attn_mask)
     drop = functools.partial(masks.drop, p=dropout_p)
     return attend(query, key, value, attn_mask, drop, scale=scale, causal=is_causal)
 

@@ -14,11 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lushan.compat.transformers import caches_of
-from lushan.models.attention.one_query import one_query
 from lushan.models.backbone import accepted
 from lushan.models.decoding import Finish, Settings, Written, padded, processors
 from lushan.models.packed_weights import pack_weights
+from lushan.models.stepwise import stepwise
 from lushan.text.incremental import Reader
 
 if TYPE_CHECKING:
@@ -162,7 +161,7 @@ class RunningBatch:
             "logits_to_keep": 1,
         }
         known = {name: value for name, value in given.items() if name in self._accepted}
-        with one_query(self.model.config, self.model.device):
+        with stepwise(self.model):
             logits: Tensor = self.model(**known, past_key_values=cache, use_cache=True).logits
         return logits[:, -1].float()
 
@@ -181,9 +180,7 @@ def empty_cache(model: Any) -> DynamicCache:
     """Return the cache that grows of a model, with nothing in it."""
     from transformers import DynamicCache
 
-    from lushan.models.growing_cache import GrowingLayer
-
-    with caches_of(GrowingLayer):
+    with stepwise(model):
         return DynamicCache(config=model.config)
 
 

@@ -9,55 +9,37 @@ queries on bf16 is faster.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 LONGEST = 256
 """Keys up to which training takes less in float32."""
 
-_attention = F.scaled_dot_product_attention
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+"""Attends, given queries, keys, values and a mask: added to the scores, or true where permitted."""
 
 
-def attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
+def attended(
+    attend: Attend, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
 ) -> Tensor:
-    """Compute what `torch.nn.functional.scaled_dot_product_attention` does, in the same type.
+    """Attend in float32 where that is faster; what is returned has the type that it had.
 
     Args:
+        attend: Computes it.
         query: (B, F, L, D).
         key: (B, G, S, D), where G divides F.
         value: (B, G, S, D).
-        attn_mask: Added to the scores, or true where attention is permitted.
-        dropout_p: Share of the probabilities that is dropped.
-        is_causal: Whether a query sees the keys before it only.
-        scale: Factor of the scores.
-        enable_gqa: Whether queries share keys.
+        mask: Broadcast to (B, F, L, S).
     """
-    options: dict[str, Any] = {
-        "dropout_p": dropout_p,
-        "is_causal": is_causal,
-        "enable_gqa": enable_gqa,
-    }
     if not is_faster(query, key):
-        return _attention(query, key, value, attn_mask, scale=scale, **options)
-    before = type_of(value)
-    if attn_mask is not None and attn_mask.is_floating_point():
-        attn_mask = attn_mask.float()
+        return attend(query, key, value, mask)
+    if mask is not None and mask.is_floating_point():
+        mask = mask.float()
     with torch.autocast("cpu", enabled=False):
-        exact = _attention(
-            query.float(), key.float(), value.float(), attn_mask, scale=scale, **options
-        )
-    return exact.to(before)
+        exact = attend(query.float(), key.float(), value.float(), mask)
+    return exact.to(type_of(value))
 
 
 def is_faster(query: Tensor, key: Tensor) -> bool:

@@ -72,13 +72,8 @@ def attention(
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    before = in_float32.type_of(value)
-    if query.shape[2] > 1 or not in_float32.is_faster(query, key):
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    if attention_mask is not None and attention_mask.is_floating_point():
-        attention_mask = attention_mask.float()
-    with torch.autocast("cpu", enabled=False):
-        attended, _ = sdpa_attention_forward(
-            module, query.float(), key.float(), value.float(), attention_mask, **options
-        )
-    return attended.to(before), None
+    def attend(*states: Tensor | None) -> Tensor:
+        found: Tensor = sdpa_attention_forward(module, *states, **options)[0]  # type: ignore[arg-type]
+        return found
+
+    return in_float32.attended(attend, query, key, value, attention_mask), None
