@@ -165,6 +165,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.slow
 def test_json_is_one_document_on_standard_output(ner_run, tmp_path):
     (tmp_path / "x.txt").write_text("a clever film\nanother\n")
     for name, words in ANSWERS.items():

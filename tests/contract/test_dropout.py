@@ -64,6 +64,7 @@ CASES = {
 MICRO = {"images": "data.micro_tokens=40", "chat": "data.micro_tokens=200"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", quick.only(["ner", "causal"], CASES))
 def test_micro_batches_drop_the_same(case, tmp_path):
     given = narrowed([*CASES[case], *SHORT])

@@ -115,6 +115,7 @@ def after_saving(seen):
     return [now for before, now in itertools.pairwise(outside) if before[2] == "save_checkpoint"]
 
 
+@pytest.mark.slow
 @pytest.mark.fault(61)
 @pytest.mark.parametrize("case", ["early_stopping", "one's own"])
 def test_dies_at_some_moments(case, tmp_path, moments, monkeypatch):

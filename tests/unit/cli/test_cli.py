@@ -42,6 +42,7 @@ def swept(tmp_path_factory):
     return folder, command.inside(*sample(*sweep), cwd=folder)
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_each_job_and_says_how_it_ended(swept):
     folder, done = swept
     assert done.code == 0, done.err
@@ -51,6 +52,7 @@ def test_a_sweep_trains_each_job_and_says_how_it_ended(swept):
     assert not (folder / "outputs" / ".sweeps" / "multirun.yaml").exists()
 
 
+@pytest.mark.slow
 def test_the_same_sweep_again_is_answered_without_torch(swept):
     folder, _ = swept
     sweep = ["-m", "hydra/launcher=fork", "task/head=linear,crf", "name=heads"]
@@ -60,6 +62,7 @@ def test_the_same_sweep_again_is_answered_without_torch(swept):
     assert imported(done.err).isdisjoint(HEAVY)
 
 
+@pytest.mark.slow
 def test_a_complete_run_is_answered_without_torch(swept):
     folder, _ = swept
     again = sample("name=heads")
@@ -320,6 +323,7 @@ def test_secrets_are_nowhere(cli, tmp_path):
         assert NAMED.encode() not in content, path
 
 
+@pytest.mark.slow
 def test_evaluated_again_and_asked(ner_run, cli_inside, tmp_path):
     evaluated = cli_inside("eval", ner_run, "--split", "validation")
     assert evaluated.code == 0, evaluated.err

@@ -41,6 +41,7 @@ def test_an_option_spelt_otherwise(group):
     assert f"Did you mean {group}={option}?" in hint(f"{group}={option.upper()}")
 
 
+@pytest.mark.slow
 def test_what_others_call_an_option():
     for group, ways in OTHERS.items():
         for written, names in ways.items():

@@ -211,6 +211,7 @@ def test_a_mistake_names_the_file_and_the_line(here, overrides, key, value, file
     assert hint in (error.hint or "")
 
 
+@pytest.mark.slow
 def test_a_metric_of_another_task(here):
     error = refusal(
         "task=classification",

@@ -121,6 +121,7 @@ def test_not_one_row_is_an_error(holds, tmp_path):
         trained(tmp_path, *SMALL, "data.micro_tokens=auto")
 
 
+@pytest.mark.slow
 def test_memory_of_this_machine_is_measured():
     ram = micro_batches.Ram()
     # Pages of its own: the C library gives out again what earlier tests have freed.
@@ -161,6 +162,7 @@ def test_it_is_no_part_of_the_runs_id():
     assert len(ids) == 1
 
 
+@pytest.mark.slow
 def test_a_card_that_is_out_of_memory_has_no_peak(monkeypatch):
     """The calls alone: on a card they are those of torch."""
     freed = []

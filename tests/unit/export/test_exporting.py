@@ -53,6 +53,7 @@ def adapted_run(tmp_path_factory, lm_run):
 # Language models
 
 
+@pytest.mark.slow
 def test_a_pipeline_writes_the_tokens_that_generate_writes(lm_run, folder):
     printed = export(lm_run, folder).lines
     assert "the same as the run's own model" in printed[0]

@@ -125,6 +125,7 @@ def test_what_was_found_by_its_name_in_training_stays_the_column(run, write):
     assert refused(trained, write("y.csv", "text,label\na text,x\n")).key == "data.text"
 
 
+@pytest.mark.slow
 def test_labels_in_the_input_are_not_looked_at(run, write):
     file = write("t.csv", "content,score\na,1.5\n")
     regression = ["task=classification", "task.kind=regression"]
@@ -333,6 +334,7 @@ def test_hints_name_keys_that_the_command_takes(run, write):
     assert texts(found) == ["two"]
 
 
+@pytest.mark.slow
 def test_a_mixture_reads_as_its_sources_agree(run, write):
     a = '{"text": "no", "body": "one"}\n'
     file, target = write("a.jsonl", a), "lushan.data.formats.Jsonl"

@@ -41,6 +41,7 @@ def outcomes(folder):
     return {o["overrides"][0].removeprefix("name="): o for o in shown(folder, "outcomes")["found"]}
 
 
+@pytest.mark.slow
 @pytest.mark.fault(24)
 def test_whatever_a_job_does_the_others_run(tmp_path):
     code, out, err = sweep(tmp_path, "name=kill,leave,crash,wrong,before,ok", "seed=7")
@@ -65,6 +66,7 @@ def test_whatever_a_job_does_the_others_run(tmp_path):
     assert out.count("from the job") == 1  # no buffer was written twice
 
 
+@pytest.mark.slow
 def test_only_what_has_to_be_trained_is_forked_after_one_preload(tmp_path):
     code, _, err = sweep(tmp_path, "name=before,ok,left,right", "hydra.launcher.jobs=3")
     assert code == 0, err
@@ -79,12 +81,14 @@ def test_only_what_has_to_be_trained_is_forked_after_one_preload(tmp_path):
     assert list((tmp_path / "outputs" / ".sweeps").glob("*.txt")) == []
 
 
+@pytest.mark.slow
 def test_a_sweep_of_complete_runs_imports_nothing(tmp_path):
     code, _, err = sweep(tmp_path, "name=before", "seed=1,2")
     assert code == 0, err
     assert not list(tmp_path.glob("preloaded.*"))
 
 
+@pytest.mark.slow
 def test_several_at_once_print_into_files_that_stay_where_one_failed(tmp_path):
     code, out, err = sweep(tmp_path, "name=crash,ok", "hydra.launcher.jobs=2")
     assert code == 1, err
@@ -97,6 +101,7 @@ def test_several_at_once_print_into_files_that_stay_where_one_failed(tmp_path):
 SIGNALS = [(s, c, g) for s, c in ((signal.SIGTERM, 143), (signal.SIGINT, 130)) for g in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("signum", "code", "whole_group"), quick.only(SIGNALS[-1:], SIGNALS))
 def test_a_signal_is_sent_on_once_and_waited_for(tmp_path, signum, code, whole_group):
     process = begin(tmp_path, "name=save,ok")
@@ -111,6 +116,7 @@ def test_a_signal_is_sent_on_once_and_waited_for(tmp_path, signum, code, whole_g
     assert not (tmp_path / "ok.begun").exists()
 
 
+@pytest.mark.slow
 def test_a_second_signal_hurries(tmp_path):
     process = begin(tmp_path, "name=save_long")
     shown(tmp_path, "save_long.ready")
@@ -122,6 +128,7 @@ def test_a_second_signal_hurries(tmp_path):
     shown(tmp_path, "save_long.hurried")
 
 
+@pytest.mark.slow
 @pytest.mark.fault(24)
 def test_a_signal_to_one_job_stops_that_one(tmp_path):
     process = begin(tmp_path, "name=save,ok")

@@ -70,6 +70,7 @@ def test_its_direction_and_unit_are_its_own():
     assert main_metric(checked(*REVIEWS, ECE, "task.monitor=ece")) == "ece"
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_the_one_with_the_lowest(runs):
     for run in runs:
         found = validations(run, "val/brier")

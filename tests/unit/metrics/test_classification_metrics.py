@@ -83,6 +83,7 @@ def test_names_are_those_the_task_promises() -> None:
     assert found.confusion is None
 
 
+@pytest.mark.slow
 @given(single)
 def test_single_is_sklearns(rows: list[tuple[str, str]]) -> None:
     gold, predicted = sides(rows)
@@ -117,6 +118,7 @@ def test_multilabel_by_hand() -> None:
     assert found.confusion is None
 
 
+@pytest.mark.slow
 @given(several)
 def test_multilabel_is_sklearns(rows: list[tuple[list[str], list[str]]]) -> None:
     gold, predicted = sides(rows)
@@ -131,6 +133,7 @@ def test_multilabel_is_sklearns(rows: list[tuple[list[str], list[str]]]) -> None
             check_averages(metrics, g, p, average)
 
 
+@pytest.mark.slow
 @given(numbers)
 def test_regression_is_scipys(rows: list[tuple[int, int]]) -> None:
     gold, predicted = sides(rows)

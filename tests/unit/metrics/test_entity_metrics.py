@@ -164,6 +164,7 @@ def test_tokens_by_hand() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @given(pairs())
 def test_tokens_are_sklearns(case: tuple[list[list[str]], list[list[str]]]) -> None:
     gold, predicted = case

@@ -58,6 +58,7 @@ def calls(tmp_path, monkeypatch):
     return counter
 
 
+@pytest.mark.slow
 def test_a_run_makes_one_source_and_returns_the_result_that_it_wrote(tmp_path, calls):
     cfg = check(
         compose([*WORDS, f"paths.output_dir={tmp_path}/o", f"paths.cache_dir={tmp_path}/c"])

@@ -89,6 +89,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 def test_what_is_as_it_was_is_answered(began: Any, mine: Path) -> None:
     assert lifecycle.run(began[1]).folder.is_dir()
     for path in mine.glob("*.py"):  # touched is not changed

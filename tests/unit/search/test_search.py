@@ -39,6 +39,7 @@ def study_of(folder):
     return optuna.load_study(study_name=None, storage=storage)
 
 
+@pytest.mark.slow
 def test_a_search_and_what_it_leaves(tmp_path):
     job = stub.search(tmp_path, LR, "task/head=linear,crf", "hydra.sweeper.n_trials=6")
     assert [number for number, _ in job.trials] == list(range(6))

@@ -58,6 +58,7 @@ def streamed(client):
     return "".join(chunk.text for chunk in chunks), chunks[-1].finish_reason
 
 
+@pytest.mark.slow
 def test_what_passes_is_the_text_without_a_guard(client, lm_run):
     with serving({"lm": lm_run}) as plain:
         free = openai.OpenAI(base_url=f"{plain.url}/v1", api_key="none")

@@ -89,6 +89,7 @@ def fits(browser):
     return browser.do("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+@pytest.mark.slow
 def test_a_chat_is_streamed_and_written_again(page):
     browser = page()
     assert "val/" in browser.do("document.getElementById('about').textContent")
@@ -110,6 +111,7 @@ def test_a_chat_is_streamed_and_written_again(page):
     assert turns(browser) == []
 
 
+@pytest.mark.slow
 def test_an_assistants_answer_shows_its_source(page, server):
     browser = page("shop")
     assists = server.served[5].assists
@@ -205,6 +207,7 @@ def test_an_image_is_chosen_and_answered_on(page, tmp_path):
     kept(browser, "shapes-phone")
 
 
+@pytest.mark.slow
 def test_it_speaks_chinese_and_fits_a_phone(page):
     browser = page(width=390, height=844, dark=True)
     click(browser, "language")
@@ -229,6 +232,7 @@ def test_a_refusal_is_shown(page):
     browser.printed = [line for line in browser.printed if "400 (Bad Request)" not in line]
 
 
+@pytest.mark.slow
 def test_a_key_is_asked_for_once(browser, lm_run):
     key = "a-key-of-more-than-16-letters"
     with serving({"lm": lm_run}, keys=[key]) as running:

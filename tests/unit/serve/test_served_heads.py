@@ -86,6 +86,7 @@ def close(one, other):
 TEXTS = ["Anna lives in Paris .", "李白在庐山", "Bob works for Acme in Berlin and likes it"]
 
 
+@pytest.mark.slow
 def test_entities_are_those_of_predict(http, ner_run, tmp_path):
     rows = [{"text": text} for text in TEXTS]
     assert close(asked(http, "names", rows), predictions(ner_run, tmp_path, rows))

@@ -57,6 +57,7 @@ def answered(writer, generator, given, *, together=True):
     return texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3, 16])
 def test_texts_are_those_of_generate_whatever_else_is_written(generator, size):
     writer = Together(generator, size=size, capacity=64)

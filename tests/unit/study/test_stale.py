@@ -41,6 +41,7 @@ def commands(cli_inside):
     return found, printed | {"report": printed["report"] + page}
 
 
+@pytest.mark.slow
 def test_what_is_as_it_was_is_complete(study, cli_inside):
     found, printed = commands(cli_inside)
     assert all(done.code == 0 for done in found.values()), printed

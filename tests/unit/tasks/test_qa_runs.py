@@ -53,6 +53,7 @@ def stored(run):
     return lines((run / "predictions" / "test.jsonl").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_nested_files_are_read_whole_and_impossible_questions_have_no_answer(stored, files):
     wanted = flat(files["test"])
     assert [row["id"] for row in stored] == [row["id"] for row in wanted]

@@ -124,6 +124,7 @@ def test_a_teachers_distribution_over_the_batch_is_learned():
         assert float(losses[row]) == pytest.approx((p * np.log(p / q)).sum(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_losses_of_a_teacher_need_its_scores(tmp_path, cli_inside):
     short = {"query": "a", "positive": "x", "negatives": ["y"], "scores": [1.0]}
     (tmp_path / "train.jsonl").write_text(json.dumps(short) + "\n", encoding="utf-8")

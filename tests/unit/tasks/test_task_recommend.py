@@ -155,6 +155,7 @@ def test_predict_reads_histories_and_counts_what_it_does_not_know(run, cli_insid
     assert "bad.jsonl:1" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["id", "text", "both"])
 def test_export_is_a_language_model_of_items(by, tmp_path, cli_inside):
     made = trained(tmp_path, f"task.by={by}", "trainer.max_epochs=1", small=SMALL)

@@ -84,6 +84,7 @@ def test_pointwise_is_the_binary_cross_entropy_of_each_passage():
     torch.testing.assert_close(task.loss(model, batch), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["listwise", "pointwise"])
 def test_a_run_does_not_depend_on_micro_batches(loss, tmp_path):
     exact = ["trainer.precision=64-true", f"task.loss={loss}"]

@@ -321,6 +321,7 @@ def test_a_folder_without_a_tokenizer_is_refused(files: dict[str, str], tmp_path
     assert str(caught.value).count("\n") <= 1
 
 
+@pytest.mark.slow
 def test_a_slow_tokenizer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "canine"}')
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "CanineTokenizer"}')

@@ -279,6 +279,7 @@ def test_sgd_train(data_root: Path) -> None:
     assert corpus.notes == []
 
 
+@pytest.mark.slow
 def test_crosswoz(data_root: Path) -> None:
     corpus = Chat(
         dir=str(data_root / "crosswoz"), train="val.jsonl.gz", validation=0.1, test="test.jsonl.gz"

@@ -41,6 +41,7 @@ def entities(corpus: Corpus) -> dict[str, int]:
     }
 
 
+@pytest.mark.slow
 def test_wnut17(folder) -> None:
     source = Conll(dir=folder("wnut17"), train="train.conll", validation="dev.conll")
     read = source.read()
@@ -110,6 +111,7 @@ def test_phrasebank(name: str, counts: dict[str, int], folder) -> None:
             assert part[label] == pytest.approx(count / 10, abs=4)
 
 
+@pytest.mark.slow
 def test_tables_with_quotes_and_dates(folder) -> None:
     read = made(
         Table,
