@@ -14,7 +14,7 @@ from lushan.engine.components import build_components
 from lushan.errors import UserError
 from lushan.models import encoders, probing
 from lushan.models.language import LanguageModel, WholeModel
-from tests.contract.test_packing import CASES, CAUSAL, KINDS, MASKED
+from tests.contract.test_packing import CASES, CAUSAL, KINDS, MASKED, NO_DROPOUT, WIDE
 from tests.helpers import backbones
 from tests.helpers.backbones import PROBES
 from tests.helpers.command import SMALL
@@ -29,6 +29,10 @@ BART = {
 }
 SEQ2SEQ = {"T5Config": T5, "BartConfig": BART}
 FIELDS = CAUSAL | MASKED | SEQ2SEQ
+MAMBA = {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}
+POOLED = {"NystromformerConfig": WIDE | NO_DROPOUT}
+"""Whose layers sum up tokens from all over the text, padding among them."""
+ENCODERS = CAUSAL | MASKED | {"T5Config": T5, "MambaConfig": MAMBA}
 TWO_SIDED = ("BertConfig", "RobertaConfig", "ElectraConfig")
 """Of the masked ones, those of which transformers makes a causal class that is not causal."""
 
@@ -72,6 +76,32 @@ def test_one_that_sees_one_side_is_no_masked_model():
         probing.require(
             model("masked_lm", "BertConfig", is_decoder=True), probing.require_bidirectional, TOKENS
         )
+
+
+def encoder(name):
+    import transformers
+
+    config = functools.partial(getattr(transformers, name), **(ENCODERS | POOLED)[name])
+    torch.manual_seed(3)
+    return encoders.fresh(config, vocab_size=VOCABULARY, pad_token_id=0)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_text_has_the_same_hidden_states_alone_and_in_a_batch(name):
+    probing.require_alone_as_in_a_batch(encoder(name), TOKENS)
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_an_encoder_that_sees_padding_is_refused(name):
+    with pytest.raises(UserError, match="sees the padding"):
+        probing.require_alone_as_in_a_batch(encoder(name), TOKENS)
+
+
+@pytest.mark.parametrize("name", ENCODERS | POOLED)
+def test_the_longest_text_fits(name):
+    made = encoder(name).eval()
+    ids = torch.full((1, made.max_length or 100), 7)
+    assert made(input_ids=ids, attention_mask=torch.ones_like(ids)).shape[:2] == ids.shape
 
 
 class Own(nn.Module):
@@ -192,3 +222,13 @@ def test_a_run_is_refused_before_its_data_is_encoded(task, packing, tmp_path):
     with pytest.raises(UserError, match="sees the tokens that it is to predict"):
         build_components(cfg, source_of(cfg))
     assert not (tmp_path / "cache" / "encoded").exists()
+
+
+def test_a_run_whose_scores_would_depend_on_the_batch_is_refused(tmp_path):
+    target = "model.config._target_=transformers.NystromformerConfig"
+    places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
+    cfg = check(
+        compose(["task=classification", "data=sample_reviews", "model=bert_tiny", target, *places])
+    )
+    with pytest.raises(UserError, match="sees the padding"):
+        build_components(cfg, source_of(cfg))

@@ -21,7 +21,9 @@ from lushan.data import processing, references
 from lushan.data.encode.encoding import Encoded, code_version, encode, fingerprint_of
 from lushan.data.source import Corpus, Source, Windows, code_hash, hash_json
 from lushan.errors import UserError
+from lushan.models import probing
 from lushan.models.backbone import token_table
+from lushan.models.encoders import Encoder
 from lushan.models.origins import origins
 from lushan.optim import freeze_weights
 from lushan.run.artifacts import is_run
@@ -101,6 +103,7 @@ def build_components(cfg: Mapping[str, Any], source: Source) -> Components:
     encoder = make_encoder(cfg, task, processor)
     require_inputs(encoder, processor)
     require_room(encoder, processor)
+    require_steady(encoder, processor)
     limits = limits_of(source, encoder)
     require_stride(limits, processor)
     # Seeded again: the head's first weights are the same whatever encoder came before it.
@@ -172,6 +175,13 @@ def require_inputs(encoder: Any, processor: Processor) -> None:
         hint="Models of images take processor=image, models of text processor=bpe or another, and "
         "processor=pretrained reads the one that came with the weights.",
     )
+
+
+def require_steady(encoder: Any, processor: Processor) -> None:
+    """Refuse an encoder of texts to which the padding of a batch makes a difference."""
+    if isinstance(encoder, Encoder) and processing.tokenizer_of(processor) is processor:
+        tokenizer = processing.require_tokenizer(processor)
+        probing.require_alone_as_in_a_batch(encoder, probing.ordinary_tokens(tokenizer))
 
 
 def require_room(encoder: Any, processor: Processor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from lushan.compat.transformers import is_auto_class, models_of, supports_sdpa
 from lushan.errors import UserError
@@ -116,7 +116,8 @@ def longest(model: nn.Module) -> int | None:
     config: Any = model.config
     table = position_table(model)
     if table is not None:
-        return table.num_embeddings - first_position(model)
+        rows = table.num_embeddings - first_position(model)
+        return min([rows, *_numbered(model, table)])
     if getattr(config, "position_biased_input", True) is False:
         return None  # DeBERTa-v3: only distances, in buckets that have no end
     if getattr(config, "relative_attention_num_buckets", None):
@@ -124,6 +125,16 @@ def longest(model: nn.Module) -> int | None:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     bound = getattr(text, "max_position_embeddings", None)
     return bound if isinstance(bound, int) and bound > 0 else None
+
+
+def _numbered(model: nn.Module, table: nn.Embedding) -> list[int]:
+    """Return how many places the part with the table has numbers for, where it keeps them.
+
+    Nystromformer's table has two rows more than that.
+    """
+    parts = [part for part in model.modules() if table in part.children()]
+    known = [getattr(part, "position_ids", None) for part in parts]
+    return [numbers.shape[-1] for numbers in known if isinstance(numbers, Tensor)]
 
 
 def first_position(model: nn.Module) -> int:

@@ -294,6 +294,9 @@ class WholeModel(nn.Module):
 class _Same(nn.Module):
     """Stands where the projection stood."""
 
+    weight = torch.empty(0)
+    """Mamba brings hidden states into its type before it projects them."""
+
     def forward(self, hidden: Tensor) -> Tensor:
         return hidden
 

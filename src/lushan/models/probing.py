@@ -21,6 +21,8 @@ from lushan.models.language import LanguageModel, language_model
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from lushan.models.encoders import Encoder
+
 Probe = Callable[[nn.Module, Sequence[int]], None]
 """Refuses a model, with `encoder`, asked about the ids of ordinary tokens."""
 
@@ -29,6 +31,8 @@ _LENGTH = 8
 _PADDING, _FEWEST = 2, 5
 _ROUNDING = 8 * torch.finfo(torch.float32).eps
 """Share of a loss that is rounding: experts that get other tokens sum in another order."""
+_CLOSE = 1e-3
+"""Share of a hidden state that is rounding: rows of another length are summed in another order."""
 _STARTED = 0.02
 """Deviation of the values that stand for weights which begin as zero, during the probe."""
 
@@ -98,6 +102,23 @@ def require_bidirectional(model: nn.Module, tokens: Sequence[int]) -> None:
         _require_padding_ignored(encoder, {"attention_mask": mask}, ids, labels, before, tokens)
 
 
+def require_alone_as_in_a_batch(encoder: Encoder, tokens: Sequence[int]) -> None:
+    """Refuse an encoder whose hidden states of a text depend on the padding behind it.
+
+    Raises:
+        UserError: They depend on its tokens, or on how many they are.
+    """
+    length = min(_LENGTH, encoder.max_length or _LENGTH)
+    if len(tokens) < _FEWEST or length < _FEWEST:
+        return
+    ids, mask = _padded(tokens, length)
+    end = length - _PADDING
+    with _probed(encoder):
+        alone = _states(encoder, ids[:, :end], mask[:, :end])
+        if _moved(alone, _states(encoder, ids, mask)[:, :end], _CLOSE):
+            raise _sees_padding(encoder)
+
+
 def require_encoder_decoder(model: nn.Module, tokens: Sequence[int]) -> None:
     """Refuse a model whose decoder sees what it is to write, or does not see the source.
 
@@ -148,12 +169,16 @@ def _require_padding_ignored(
     real = slice(None) if "decoder_input_ids" in rest else slice(end)
     inputs = {"input_ids": _changed(ids, end, length, tokens), **rest}
     if _moved(before[real], _losses(encoder, inputs, labels)[real]):
-        raise UserError(
-            "this model sees the padding, so that its scores depend on the batch",
-            key="model",
-            value=_name(encoder),
-            hint="It must follow attention_mask, which is 0 for padding.",
-        )
+        raise _sees_padding(encoder)
+
+
+def _sees_padding(encoder: nn.Module) -> UserError:
+    return UserError(
+        "this model sees the padding, so that its scores depend on the batch",
+        key="model",
+        value=_name(encoder),
+        hint="It must follow attention_mask, which is 0 for padding.",
+    )
 
 
 def ordinary_tokens(tokenizer: PreTrainedTokenizerFast) -> list[int]:
@@ -198,11 +223,19 @@ def _losses(encoder: LanguageModel, inputs: dict[str, Tensor], labels: Tensor) -
     return losses[0].detach().cpu()
 
 
-def _moved(before: Tensor, after: Tensor) -> bool:
-    return bool(((after - before).abs() > _ROUNDING * before.abs().clamp(min=1)).any())
+def _states(encoder: Encoder, ids: Tensor, mask: Tensor) -> Tensor:
+    """The hidden states (1, L, H) of ids and a mask (1, L)."""
+    device = next(encoder.parameters()).device
+    torch.manual_seed(0)
+    states = encoder(input_ids=ids.to(device), attention_mask=mask.to(device))
+    return states.detach().cpu()
 
 
-def _name(encoder: LanguageModel) -> str:
+def _moved(before: Tensor, after: Tensor, share: float = _ROUNDING) -> bool:
+    return bool(((after - before).abs() > share * before.abs().clamp(min=1)).any())
+
+
+def _name(encoder: nn.Module) -> str:
     return type(getattr(encoder, "model", encoder)).__name__
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from tests.helpers import backbones, quick
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import BertConfig, GPT2Config, LlamaConfig, T5Config
+from transformers import BertConfig, GPT2Config, LlamaConfig, MambaConfig, T5Config
 
 from lushan.models import encoders, projected_loss
 
@@ -109,6 +109,11 @@ HEADS = {
         T5Config,
         {"d_model": 64, "d_ff": 64, "d_kv": 8, "num_layers": 1, "num_heads": 2},
     ),
+    "recurrent": (  # it asks its projection for the weights' type
+        "causal_lm",
+        MambaConfig,
+        {"hidden_size": 64, "num_hidden_layers": 1, "state_size": 4},
+    ),
 }
 
 
@@ -125,7 +130,7 @@ def learned(model, hidden, labels, weights, *, half):
     return found if layer.bias is None else [*found, layer.bias.grad.clone()]
 
 
-@pytest.mark.parametrize("head", quick.only(["causal", "chat"], HEADS))
+@pytest.mark.parametrize("head", quick.only(["causal", "chat", "recurrent"], HEADS))
 def test_half_precision_is_near(head):
     purpose, kind, sizes = HEADS[head]
     torch.manual_seed(1)

@@ -106,8 +106,10 @@ def choose_targets(model: PreTrainedModel, config: Any) -> None:
     ):
         return
     family, kind = model.config.model_type, config.peft_type.value
-    if family in _known(config):
-        return  # peft fills it in
+    if family in (known := _known(config)):
+        if kind != "IA3":  # which peft fills in; of Mixtral's it loses the others, too
+            config.target_modules = set(known[family])
+        return
     if family in _MORE.get(kind, {}):
         config.target_modules = set(_MORE[kind][family])
         if hasattr(config, "feedforward_modules") and config.feedforward_modules is None:
@@ -162,6 +164,7 @@ def _refuse_output(model: PreTrainedModel, projection: Any) -> None:
 @contextmanager
 def explained(model: PreTrainedModel, config: Any) -> Iterator[None]:
     """Raise what peft refuses as a mistake in the config, without its advice about models."""
+    named = {n.rpartition(".")[2] for n, m in model.named_modules() if hasattr(m, "weight")}
     try:
         with warnings.catch_warnings():
             # It sets fan_in_fan_out right by itself where a module wants it.
@@ -170,10 +173,9 @@ def explained(model: PreTrainedModel, config: Any) -> Iterator[None]:
             yield
     except (ValueError, TypeError, NotImplementedError, KeyError) as error:
         text = str(error).strip().splitlines()[0]
-        linear = {n.rpartition(".")[2] for n, m in model.named_modules() if hasattr(m, "weight")}
         raise UserError(
             f"this adapter cannot be put into a {model.config.model_type} model: {text}",
             key="peft.config",
             value=getattr(config, "target_modules", None),
-            hint=f"Modules are called {', '.join(sorted(linear))}.",
+            hint=f"Modules are called {', '.join(sorted(named))}.",
         ) from error

@@ -3,6 +3,7 @@
 import peft
 import pytest
 import torch
+import transformers
 from peft.optimizers import create_loraplus_optimizer
 from tests.helpers import adapters
 from tests.helpers.adapters import BEFORE, MERGED, PAIRS
@@ -13,6 +14,7 @@ from lushan.models.peft import bottleneck
 from lushan.models.peft.adaptation import BASE, adaptation_of
 from lushan.models.peft.methods import adapt
 from lushan.models.peft.quantized import FourBit
+from lushan.models.peft.tuned import Tuned
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -238,6 +240,14 @@ def test_a_family_that_is_not_known():
         with pytest.raises(UserError) as caught:
             adapt(config, encoder=encoder)
         assert caught.value.key == "peft.config.target_modules"
+
+
+def test_a_mixture_of_experts_gets_adapters_in_its_attention():
+    config = transformers.MixtralConfig(
+        **adapters.SMALL, num_key_value_heads=1, num_local_experts=2, vocab_size=60
+    )
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    assert str(Tuned(model, peft.LoraConfig())) == "lora on 4 modules"
 
 
 def test_biases_that_learn_are_saved_too():
