@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, TypedDict
 
@@ -104,11 +105,12 @@ class TrainingLoader:
 
     def features(self, rows: Indices) -> Features:
         """The features of some rows; those that share one are joined."""
-        found: Features = []
-        for row in rows:
-            members = drawn(self.encoded, self.rows[int(row)], self.draw)
-            found.append(joined(members) if self.rows.capacity else members[0])
-        return found
+        members = drawn(self.encoded, self.rows.of(rows), self.draw)
+        if self.rows.capacity is None:
+            return members
+        rest = iter(members)
+        counts = self.rows.counts(rows).tolist()
+        return [joined(list(itertools.islice(rest, count))) for count in counts]
 
 
 class EvaluationLoader:
