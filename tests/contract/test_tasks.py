@@ -4,6 +4,7 @@ import functools
 import importlib
 import inspect
 import json
+import math
 import pkgutil
 
 import numpy as np
@@ -238,6 +239,24 @@ def test_it_learns_its_demo(task, head):
     for record in evaluation.records:
         stated.check(json.loads(json.dumps(record)))
         assert set(record) <= {"id", *stated.entries}
+
+
+def test_it_is_evaluated_where_all_is_in_half_precision(task, head):
+    """As `trainer.precision=bf16-true` does it: weights, inputs, and what is made anew."""
+    made, tokenizer, corpus, encoded, _ = parts(task, head)
+    model = made.build(fresh(config(task, head), made, tokenizer)).to(torch.bfloat16)
+    batch = {
+        name: value.bfloat16() if torch.is_tensor(value) and value.is_floating_point() else value
+        for name, value in whole_batch(made, encoded).items()
+    }
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        loss, evaluation = evaluated(made, model, corpus, batch, encoded)
+    finally:
+        torch.set_default_dtype(before)
+    assert math.isfinite(loss)
+    assert math.isfinite(evaluation.metrics[made.main_metric])
 
 
 def assert_alike(one, other):

@@ -23,7 +23,7 @@ def ssim(one: Tensor, other: Tensor) -> Tensor:
     one, other = one.float(), other.float()
     channels, *sides = one.shape[1:]
     size = min(WINDOW, *(2 * side - 1 for side in sides))
-    places = torch.arange(size, device=one.device) - (size - 1) / 2
+    places = torch.arange(size, dtype=one.dtype, device=one.device) - (size - 1) / 2
     bell = torch.exp(-(places**2) / (2 * SIGMA**2))
     kernel = torch.outer(bell, bell) / bell.sum() ** 2
     kernel = kernel.expand(channels, 1, size, size)
