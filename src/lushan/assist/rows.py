@@ -64,7 +64,7 @@ def entries_of(
                 key="knowledge.key",
                 file=place,
                 line=row.line,
-                hint="Name further columns, which tell them apart.",
+                hint="Name further columns, by which they differ.",
             )
         yield key, question, answer, entity
 

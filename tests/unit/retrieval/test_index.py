@@ -241,6 +241,7 @@ def test_a_folder_that_holds_more_is_not_replaced(name, built, cli_inside):
     assert (built / name).read_text() == "{}"
 
 
+SOUGHT = ("search", "words", "--input", "corpus.jsonl", "--query", "asked", "--relevant", "id")
 BUILD = ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "o")
 
 
@@ -306,12 +307,36 @@ def test_an_index_that_was_made_to_deceive_is_refused(built, cli_inside, name, c
             (*BUILD, "--pooling", "cls"),
             "bm25 has none",
         ),
+        (("index", "build", "twice.jsonl", *BUILD[3:]), "--id null numbers them by line"),
+        (("index", "build", "other.jsonl", *BUILD[3:]), "Write --text NAME; the fields are: of."),
+        (("search", "words", "--input", "other.jsonl"), "Write --query NAME; the fields are: of."),
+        (("search", "words", "--input", "corpus.jsonl", "--relevant", "no"), "--relevant"),
+        (("index", "build", "corpus.jsonl", "--model", ".", "--output", "o"), "not the folder of"),
+        (("search", "words", "x", "--output", "o"), "goes with --input"),
+        (("search", "words", "x", "--candidates", "5"), "goes with --rerank"),
+        ((*SOUGHT, "--output", "o"), "goes with --negatives"),
+        ((*SOUGHT, "--top-k", "5"), "evaluates whole rankings"),
+        ((*SOUGHT, "--negatives", "2", "--top-k", "5"), "--top-k"),
     ],
 )
-def test_a_mistake_is_explained(built, cli_inside, arguments, message):
+def test_a_mistake_is_explained(built, corpus, cli_inside, arguments, message):
+    row = json.dumps({"id": "a", "text": "lake"})
+    (corpus.parent / "twice.jsonl").write_text(f"{row}\n{row}\n")
+    (corpus.parent / "other.jsonl").write_text('{"of": "lake"}\n')
     done = cli_inside(*arguments)
     assert done.code == 2
     assert message in done.err
+
+
+def test_rows_may_have_ids_of_something_else(corpus, cli_inside):
+    rows = [{"id": "a", "text": text} for text in ("the lake", "the barn")]
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert cli_inside(*BUILD, "--id", "null").code == 0
+    found = cli_inside("search", "o", "barn", "--top-k", "1").out
+    assert "corpus.jsonl:2  the barn" in found
+    assert "the lake" not in found
+    ways = ("search", "o", "--input", "corpus.jsonl", "--id", "null", "--relevant", "text")
+    assert "2 queries, 2 documents" in cli_inside(*ways).out
 
 
 def test_scores_are_joined_by_rank_or_by_deviation():
