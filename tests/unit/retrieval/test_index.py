@@ -103,6 +103,13 @@ def test_a_run_makes_an_index_that_bm25_is_joined_with(built, corpus, tmp_path, 
     done = cli_inside("search", "words", "vectors", *options)
     assert "ndcg_10 of fused against bm25: " in done.out
     assert "p = " in done.out
+    # BM25 stands in each table, and is no part of what is joined or reranked.
+    table = json.loads(cli_inside("search", "words", *options, "--json").out)
+    alone = json.loads(cli_inside("search", "vectors", *options, "--json").out)
+    assert alone["bm25"] == table["bm25"]
+    assert list(alone) == ["bm25", str(run)]
+    done = cli_inside("search", "vectors", *options)
+    assert "against bm25: " in done.out
     # The vectors are those of the run's own evaluation.
     opened = index.open_index(tmp_path / "vectors", [])
     assert np.linalg.norm(opened.scorer.vectors, axis=1) == pytest.approx(1, abs=1e-4)
