@@ -60,7 +60,7 @@ class Ranker(PreTrainedModel):
     def forward(self, features: Tensor, **_: object) -> Tensor:
         """Return scores (B, C) of features (B, C, F)."""
         weights = next(self.layers.parameters())
-        with torch.autocast(features.device.type, enabled=False):  # near features are told apart
+        with torch.autocast(features.device.type, enabled=False):  # near features differ
             scores = cast(Tensor, self.layers(features.to(weights.dtype)))
         return scores.squeeze(-1)
 

@@ -51,7 +51,7 @@ def test_pairwise_is_the_mean_over_pairs():
 
 
 @pytest.mark.parametrize("sizes", [[], [4]])
-def test_near_scores_are_told_apart_also_under_autocast(sizes):
+def test_near_scores_differ_also_under_autocast(sizes):
     model = Ranker(RankerConfig(features=1, hidden_sizes=sizes))
     features = torch.linspace(1.0, 1.01, 300)[None, :, None]
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):

@@ -98,7 +98,7 @@ def test_a_run_computes_in_bfloat16_where_the_processor_does(run, monkeypatch):
     half = recommendation.scores_of(loaded, task, asked)
     assert half.dtype == whole.dtype == np.float32
     assert not np.array_equal(half, whole)
-    for row in (0, 1):  # items are told apart by more than three digits
+    for row in (0, 1):  # items differ in more than three digits
         assert len(np.unique(half[row])) == len(np.unique(whole[row]))
     np.testing.assert_allclose(half, whole, atol=0.1 * np.abs(whole).max())
 
