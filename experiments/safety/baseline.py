@@ -17,8 +17,8 @@ from sklearn.svm import LinearSVC
 
 from lushan.common.parsing import parse_json
 from lushan.common.terminal import echo
-from lushan.guard import calibration
 from lushan.inference.guarding import calibrate
+from lushan.metrics.calibration import with_temperature
 from lushan.run import checksums
 
 
@@ -45,7 +45,9 @@ def main(folder: Path, run: Path) -> None:
     echo(f"the SVM alone is right for {ahead}, the run alone for {behind}: p = {p:.3f}")
     guard = calibrate(run, label=None, rate=RATE)
     rows = np.array([[r["probabilities"][one] for one in guard.labels] for r in records])
-    scores = calibration.scaled(rows, guard.temperature)[:, guard.labels.index(guard.label)]
+    scores = with_temperature(rows, guard.temperature, several=False)[
+        :, guard.labels.index(guard.label)
+    ]
     for label, name in KINDS.items():
         kind = np.array([row["fine-grained-label"] == label for row in test])
         above = (scores[kind] > guard.threshold).mean()

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.stats import beta
 
 from lushan.common.parsing import parse_json
-from lushan.guard import calibration
 from lushan.inference.guarding import calibrate
+from lushan.metrics.calibration import with_temperature
 from lushan.run import checksums
 
 RATES = (0.01, 0.02, 0.05, 0.1)
@@ -45,7 +45,9 @@ def main() -> None:
     for rate in RATES:
         found = calibrate(options.run, label=options.label, rate=rate)
         rows = np.array([[r["probabilities"][one] for one in found.labels] for r in records])
-        scores = calibration.scaled(rows, found.temperature)[:, found.labels.index(found.label)]
+        scores = with_temperature(rows, found.temperature, several=False)[
+            :, found.labels.index(found.label)
+        ]
         unsafe = np.array([r["gold"] == found.label for r in records])
         above = scores > found.threshold
         lines.append(

@@ -50,7 +50,8 @@ class UserError(Exception):
         column: int | None = None,
         hint: str | None = None,
     ) -> None:
-        self.problem, self.key, self.value, self.hint = problem, key, value, hint
+        shown = os.fspath(value) if isinstance(value, os.PathLike) else value
+        self.problem, self.key, self.value, self.hint = problem, key, shown, hint
         self.file, self.line, self.column = (str(file) if file else None), line, column
         super().__init__(self._text())
 
@@ -84,6 +85,7 @@ class UserError(Exception):
 
 _OF_PATHS = {
     errno.EACCES,
+    errno.EEXIST,
     errno.EISDIR,
     errno.ELOOP,
     errno.ENAMETOOLONG,

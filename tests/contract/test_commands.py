@@ -233,14 +233,15 @@ def invocations(params, place, work, content):
         "prompt": "hi",
     }
     words, more = [], [[]]
+    own = ["model"] if any(param.name == "corpus" for param in params) else []  # of an index
     for param in params:
         value = values.get(param.name, str(place))
         is_argument = param.param_type_name == "argument"
-        if is_argument and (param.required or param.name == "root"):
+        if is_argument and (param.required or param.name in ("root", "run")):
             words.append(value)
         elif is_argument:
             continue
-        elif param.required or param.name in ("run", "output"):
+        elif param.required or param.name in ("run", "output", *own):
             words += [param.opts[0], value]
         elif param.name in ("prompt", "input"):
             more.append([param.opts[0], value])

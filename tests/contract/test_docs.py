@@ -18,6 +18,7 @@ from lushan.errors import UserError
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+EXPERIMENTS = [f"../{p.relative_to(ROOT)}" for p in sorted(ROOT.glob("experiments/*/*.md"))]
 RUN_BY = {
     "assist.md": "tests/unit/assist/test_assist_docs.py",
     "guard.md": "tests/unit/monitor/test_monitor_docs.py",
@@ -76,7 +77,7 @@ def test_the_pages_that_are_run_have_their_test():
         assert all_of(page)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, *EXPERIMENTS])
 def test_commands_have_the_options_that_are_written(page):
     root = typer.main.get_command(app)
     for words in all_of(page):
@@ -105,8 +106,10 @@ def assert_composes(words):
     try:
         check(compose(list(overrides_of(words))))
     except UserError as error:
-        # What is not on this machine, or is the reader's: a run, a folder, a package, a machine.
-        if not re.search(r"no such folder|not installed|no run|there is no|RUN|GPU", str(error)):
+        # What is not on this machine, or is the reader's: a run, a folder, a package, own targets.
+        if not re.search(
+            r"no such folder|not installed|no run|there is no|not allowed|RUN|GPU", str(error)
+        ):
             raise
 
 
@@ -117,8 +120,14 @@ def test_what_is_trained_composes(page):
             assert_composes(words[1:])
 
 
+@pytest.mark.parametrize("page", EXPERIMENTS)
+def test_files_of_an_experiment_are_there(page):
+    content = (DOCS / page).read_text(encoding="utf-8")
+    assert all((ROOT / name).exists() for name in re.findall(r"experiments/[\w/.]+\w", content))
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, *EXPERIMENTS])
 def test_whatever_is_trained_composes(page):
     mistakes = {"num_train_epochs=3", "--fp16", "optimizer.learning_rate=1e-3"}
     for words in all_of(page):

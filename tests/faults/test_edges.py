@@ -6,6 +6,7 @@ tried too. The suite tries a seeded sample, `make faults` another each time; `LU
 tries all, and `LUSHAN_EDGE_SEED=N` draws one again.
 """
 
+import json
 import os
 import random
 import re
@@ -27,6 +28,8 @@ TINY = [*command.SMALL, *damage.NARROW, "data.limit=16"]
 WORDS = [*TINY, "data=sample_ner", "task=ner"]
 TEXTS = [*command.SMALL, *command.LANGUAGE, "data=sample_text", "data.limit=8"]
 PAIRS = ["task=seq2seq", "model=t5_tiny", "model.config.d_model=32", "data=sample_pairs"]
+FOUND = ["data=jsonl", "data.train=pairs.jsonl", "data.validation=0.5"]
+ITEMS = ["trainer=cpu", "trainer.precision=32-true", "trainer.max_epochs=1"]
 RUNS = {
     "ner": WORDS,
     "early stopping": [*WORDS, "callbacks=early_stopping"],
@@ -41,6 +44,10 @@ RUNS = {
     "samples": [*TEXTS, "data.max_length=32", "task=causal_lm", "callbacks=samples"],
     "chat": [*TEXTS, "task=chat", "data=sample_chat", "task.generate_examples=1"],
     "seq2seq": [*command.SMALL, *PAIRS, "data.limit=8", "task.decoding.max_new_tokens=2"],
+    "embedding": [*TINY, *FOUND, "task=embedding"],
+    "reranker": [*TINY, *FOUND, "task=reranker"],
+    "recommend": [*ITEMS, "task=recommend", "model.config.n_embd=32", "data.limit=16"],
+    "rank": [*ITEMS, "task=rank"],
 }
 
 
@@ -60,6 +67,8 @@ def test_a_number_at_the_edge_trains_or_is_refused(tmp_path, monkeypatch):
     todo = list(everything())
     if AMOUNT != "all":
         todo = random.Random(SEED).sample(todo, int(AMOUNT))
+    rows = [{"query": f"where is {n}", "positive": f"{n} is here"} for n in "abcdefghijklmnop"]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     wrong = []
     for number, (name, key, value) in enumerate(todo):
         # Else what cannot change a result would be answered from the run before.

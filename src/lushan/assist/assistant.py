@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from string import Formatter
 from typing import Any, Literal
 
 import numpy as np
@@ -117,7 +116,6 @@ class Assistant:
             _require_label(self.gate, [settings.gate.label], "gate.label")
         if settings.intents is not None and self.intents is not None:
             _require_label(self.intents, list(settings.intents.templates), "intents.templates")
-            _require_slots(settings.intents.templates)
         self.wording: Wording | None = None
         if settings.generate is not None:
             self.wording = Wording(settings.generate, folder)
@@ -275,14 +273,3 @@ def _require_label(run: Loaded, labels: Sequence[str], key: str) -> None:
             value=unknown[0],
             hint=f"It has: {', '.join(run.task.labels[:20])}." if run.task.labels else None,
         )
-
-
-def _require_slots(templates: Mapping[str, str]) -> None:
-    for label, template in templates.items():
-        slots = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
-        if slots - {"entity"}:
-            raise UserError(
-                "a template has the slot {entity}, and no other",
-                key=f"intents.templates.{label}",
-                value=template,
-            )

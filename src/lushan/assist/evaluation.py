@@ -96,6 +96,12 @@ def evaluate(
     return outcomes, summary
 
 
+def missing(assistant: Assistant, expected: Sequence[Expected]) -> int:
+    """Return of how many turns that ask the knowledge base has no right entry."""
+    known = {entry.key for entry in assistant.entries}
+    return sum(one.asks and one.keys.isdisjoint(known) for one in expected)
+
+
 def _pairs(found: Sequence[Found], expected: Sequence[Expected]) -> zip[tuple[Found, Expected]]:
     return zip(found, expected, strict=True)
 

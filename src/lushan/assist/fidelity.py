@@ -21,7 +21,7 @@ _WORDS = """
 a about all also am an and any are as at be been but by can could did do does for from had has have
 he her here his how i if in is it its just may me might must my of on or our please s she should so
 some than that the their them then there these they this those to us was we were what when where
-which who will with would yes you your
+which who will with would yes you your answer
 """
 _FUNCTION = frozenset(_WORDS.split())
 _FUNCTION_HAN = frozenset("的了是在有您你我他她它们和与及也就都很请可以吗呢吧啊为这那个其会能要")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lushan.assist.settings import Gold, Knowledge
+from lushan.common.parsing import is_text
 from lushan.data import files, unpacking
 from lushan.data.json_rows import Row, rows_of
 from lushan.errors import UserError
@@ -46,14 +47,26 @@ def entries_of(
 ) -> Iterator[tuple[tuple[str, ...], str, str, str | None]]:
     """Yield key, question, answer and entity of each entry.
 
+    An entry may have several questions, each in a row.
+
     Raises:
-        UserError: A row lacks one; names file and line.
+        UserError: A row lacks one, or two entries have one key; names file and line.
     """
     place = folder / knowledge.file
+    named: dict[tuple[str, ...], tuple[str, str | None]] = {}
     for row in _rows(place):
         question, answer = (_text(row, n, place) for n in (knowledge.question, knowledge.answer))
         entity = row.value.get(knowledge.entity) if knowledge.entity else None
-        yield _key(row.value, knowledge.key, place, row.line), question, answer, entity
+        key = _key(row.value, knowledge.key, place, row.line)
+        if named.setdefault(key, (answer, entity)) != (answer, entity):
+            raise UserError(
+                f"another entry is named {', '.join(key)}",
+                key="knowledge.key",
+                file=place,
+                line=row.line,
+                hint="Name further columns, by which they differ.",
+            )
+        yield key, question, answer, entity
 
 
 def dialogues_of(place: Path, turns: str, gold: Gold, key: list[str]) -> list[Dialogue]:
@@ -77,14 +90,25 @@ def dialogues_of(place: Path, turns: str, gold: Gold, key: list[str]) -> list[Di
 def _rows(place: Path) -> Iterator[Row]:
     if not place.is_file():
         raise UserError("there is no such file", file=place)
-    return rows_of(unpacking.unpacked(place), place, longest=files.LONGEST_LINE)
+    empty = True
+    for row in rows_of(unpacking.unpacked(place), place, longest=files.LONGEST_LINE):
+        empty = False
+        yield row
+    if empty:
+        raise files.empty(place)
 
 
 def _text(row: Row, name: str, place: Path) -> str:
     value = row.value.get(name)
     if not isinstance(value, str) or not value.strip():
         raise UserError(f"there is no text at {name}", file=place, line=row.line, value=value)
+    _require_text(value, row, place)
     return value
+
+
+def _require_text(value: str, row: Row, place: Path) -> None:
+    if not is_text(value):
+        raise UserError("half of a surrogate pair", file=place, line=row.line)
 
 
 def _turns(row: Row, name: str, place: Path) -> list[str]:
@@ -98,6 +122,8 @@ def _turns(row: Row, name: str, place: Path) -> list[str]:
             file=place,
             line=row.line,
         )
+    for text in found:
+        _require_text(str(text), row, place)
     return [str(text) for text in found]
 
 

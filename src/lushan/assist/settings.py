@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,6 +15,9 @@ from lushan.errors import UserError
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of the parts of the file: a key that is not known is refused."""
+
+
+Several = Annotated[list[str], msgspec.Meta(min_length=1)]
 
 
 class Knowledge(Part, frozen=True):
@@ -29,7 +34,7 @@ class Knowledge(Part, frozen=True):
     file: str
     question: str
     answer: str
-    key: list[str]
+    key: Several
     entity: str | None = None
 
 
@@ -96,7 +101,7 @@ class Settings(Part, frozen=True):
     """
 
     knowledge: Knowledge
-    indexes: list[str]
+    indexes: Several
     thresholds: str
     refusal: str
     gate: Gate | None = None
@@ -111,6 +116,10 @@ class Settings(Part, frozen=True):
     risk: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
     confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.9
     gold: Gold = Gold()
+
+
+SLOTS = {"question", "entry", "answer", "entity"}
+"""Of the prompt of `Generate`."""
 
 
 class Thresholds(Part, frozen=True):
@@ -128,11 +137,29 @@ def read_settings(file: Path) -> Settings:
         UserError: It is none; names the key.
     """
     try:
-        return msgspec.convert(parsing.read_yaml(file), Settings)
+        found = msgspec.convert(parsing.read_yaml(file), Settings)
     except FileNotFoundError:
         raise UserError("there is no such file", key="CONFIG", value=str(file)) from None
     except msgspec.ValidationError as error:
         raise UserError(f"this is no assistant: {error}", file=file) from error
+    for label, template in (found.intents.templates if found.intents else {}).items():
+        _require_slots(template, {"entity"}, f"intents.templates.{label}")
+    if found.generate is not None:
+        _require_slots(found.generate.prompt, SLOTS, "generate.prompt")
+    return found
+
+
+def _require_slots(template: str, known: Collection[str], key: str) -> None:
+    """Refuse a template that cannot be filled, or has slots that are not filled as they are."""
+    try:
+        parts = [part for part in Formatter().parse(template) if part[1] is not None]
+    except ValueError as error:
+        raise UserError(str(error), key=key, value=template) from None
+    slots = ", ".join(f"{{{name}}}" for name in sorted(known))
+    if any(name not in known for _, name, _, _ in parts):
+        raise UserError(f"the slots are {slots}, and no other", key=key, value=template)
+    if any(form or conversion for _, _, form, conversion in parts):
+        raise UserError(f"a slot is filled as it is: {slots}", key=key, value=template)
 
 
 def read_thresholds(file: Path) -> Thresholds:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from string import Formatter
 
 from lushan.assist import fidelity
 from lushan.assist.settings import Generate
-from lushan.errors import UserError
 from lushan.inference.generator import open_generator
 from lushan.models.decoding import Settings
-
-SLOTS = {"question", "entry", "answer", "entity"}
 
 
 class Wording:
@@ -22,17 +18,10 @@ class Wording:
         folder: That its place is relative to, where it is a folder.
 
     Raises:
-        UserError: There is no such model, or the prompt has other slots.
+        UserError: There is no such model.
     """
 
     def __init__(self, settings: Generate, folder: Path) -> None:
-        slots = {name for _, name, _, _ in Formatter().parse(settings.prompt) if name is not None}
-        if slots - SLOTS:
-            raise UserError(
-                f"a prompt has the slots {', '.join(sorted(SLOTS))}, and no other",
-                key="generate.prompt",
-                value=settings.prompt,
-            )
         place = settings.run if "://" in settings.run else str(folder / settings.run)
         self.settings, self.generator = settings, open_generator(place)
         self.how = Settings(max_new_tokens=settings.max_new_tokens, greedy=True)

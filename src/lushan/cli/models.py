@@ -18,6 +18,7 @@ from lushan.common.parsing import parse_json
 from lushan.common.terminal import echo_notes, hint
 from lushan.common.wording import plural
 from lushan.errors import UserError, did_you_mean
+from lushan.run.places import WRITER
 
 DTYPES = {
     "auto": "auto",
@@ -26,9 +27,7 @@ DTYPES = {
 }
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
-RunOrModel = Annotated[
-    str, typer.Argument(help="A run folder, or a model in Hugging Face format.", show_default=False)
-]
+RunOrModel = Annotated[str, typer.Argument(help="A run folder, or a model in Hugging Face format.")]
 NewTokens = Annotated[int, typer.Option("--max-new-tokens", "-n", help="The longest text.")]
 Temperature = Annotated[float, typer.Option(help="Below 1 keeps to what is likely; 0 is greedy.")]
 TopP = Annotated[float, typer.Option(help="Draw from tokens that together have this probability.")]
@@ -94,6 +93,7 @@ def add_to(app: typer.Typer) -> None:
     )(generate)
     app.command(
         epilog=examples(
+            "lushan chat",
             "lushan chat outputs/sample_chat/0a1b2c3d4e",
             "echo hello | lushan chat outputs/sample_chat/0a1b2c3d4e --greedy",
         )
@@ -177,7 +177,7 @@ def predict(
 
 
 def generate(
-    run: RunOrModel,
+    run: RunOrModel = WRITER,
     prompt: Annotated[
         list[str] | None, typer.Option(help="What to continue.", show_default=False)
     ] = None,
@@ -287,7 +287,7 @@ def generate(
 
 
 def chat(
-    run: RunOrModel,
+    run: RunOrModel = WRITER,
     system: Annotated[
         str | None, typer.Option(help="A system message.", show_default=False)
     ] = None,

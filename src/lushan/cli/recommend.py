@@ -46,7 +46,10 @@ def recommend(
             show_default=False,
         ),
     ] = None,
-    output: Annotated[str, typer.Option(help="Of --split: a file.")] = "-",
+    output: Annotated[
+        str | None,
+        typer.Option(help="Of --split: a file; - when not given.", show_default=False),
+    ] = None,
     top_k: Annotated[int, typer.Option(help="Items, of each recommender.", min=1)] = 10,
     as_json: AsJson = False,
 ) -> None:
@@ -59,6 +62,11 @@ def recommend(
             key=" or ".join(given),
             value=" ".join(named) or None,
         )
+    if split is None and output is not None:
+        raise UserError("goes with --split", key="--output", value=output)
+    if split is not None and as_json:
+        raise UserError("--split writes JSON lines in any case", key="--json")
+    output = output or "-"
     from lushan.inference import early
 
     early.require_run(run)

@@ -128,6 +128,15 @@ def read_json(path: str | Path, *, hint: str | None = None) -> Any:
         ) from error
 
 
+def is_text(value: str) -> bool:
+    """Return whether UTF-8 can write a text: JSON can name half of a surrogate pair alone."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def texts_in(value: object) -> Iterator[str]:
     """Yield all texts in a value of JSON or YAML, keys left out."""
     if isinstance(value, str):

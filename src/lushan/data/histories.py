@@ -16,6 +16,10 @@ from lushan.errors import UserError
 How = Literal["leave_last_out", "time"]
 TO_EVALUATE = 3
 """Interactions of a user below which none is left out: one to learn from, two to evaluate."""
+_HINTS: dict[How, str] = {
+    "time": "data.cuts=[0.8,0.9] says which shares come before.",
+    "leave_last_out": f"Users need {TO_EVALUATE} interactions or more, each with another item.",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +72,7 @@ def divided(
                 f"nothing is left for {split}: there are {len(visits)} users",
                 key="data.split",
                 value=how,
-                hint="Of time, data.cuts=[0.8,0.9] says which shares come before.",
+                hint=_HINTS[how],
             )
     return found
 

@@ -35,7 +35,7 @@ from lushan.version import VERSION
 EXAMPLES = 10_000
 """Examples of a piece."""
 _JOB = "job.json"
-_PART = re.compile(r"(\d+)-(\d+)-(\d+)-(\d+)-(\d+)\.jsonl")
+_PART = re.compile(r"(\d+)-(\d+)-(\d+)-(\d+)-(\d+)-(\d+)\.jsonl")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,16 +178,18 @@ def predict(
     if labels:
         require_labels(labels)
     job, pieces = _planned(Path(run), input, Path(output), format, overrides, labels, examples)
-    notes += job.read(pieces[0]).notes
+    first = job.read(pieces[0])
+    notes += first.notes
     _begin(job, examples)
     with lock_run(job.parts):
         parts = _all_parts(job, pieces, spread, notes, observe)
         _join(parts, Path(output))
     shutil.rmtree(job.parts)
     total = sum(part.examples for part in parts)
-    if truncated := [part.truncated for part in parts if part.truncated.count]:
-        count = sum(one.count for one in truncated)
-        notes.append(dataclasses.replace(truncated[0], count=count).note(total))
+    several = [part.truncated for part in parts]
+    counts = {name: sum(getattr(one, name) for one in several) for name in ("count", "unknown")}
+    stride = max(one.stride for one in several)
+    notes += dataclasses.replace(several[0], stride=stride, **counts).notes(first.table, total)
     return total
 
 

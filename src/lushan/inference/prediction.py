@@ -15,6 +15,7 @@ import pyarrow as pa
 import torch
 
 from lushan.common.terminal import Output
+from lushan.common.wording import plural
 from lushan.config.build import build
 from lushan.data.batch.batching import EVALUATION, mix, plan_evaluation
 from lushan.data.source import Format
@@ -34,6 +35,8 @@ BATCH_TOKENS, ON_A_PROCESSOR = 8192, 2048
 There a feed-forward layer's states then stay below the 32 MB from which on the C library asks the
 system for new memory each time, page by page.
 """
+HISTORY = "history"
+"""Column of what users have had, which is read from its end."""
 ROWS_AT_ONCE = 5000
 """Examples that are held in memory together."""
 
@@ -92,33 +95,46 @@ def predict(
     loaded.model.to(device)
     with writing(output) as sink:
         truncated = write_records(loaded, found.table, sink, batch_tokens, device)
-    if truncated.count:
-        notes.append(truncated.note(found.table.num_rows))
+    notes += truncated.notes(found.table)
     return int(found.table.num_rows)
 
 
 @dataclasses.dataclass(frozen=True)
 class Truncation:
-    """Texts that were not read to their ends.
+    """What of texts, or of histories of items, was not read.
 
     Attributes:
-        count: How many there are.
+        count: How many were not read to their ends.
         longest: Tokens of a text that are read.
         stride: Reads them whole, in windows; 0 where the task does not read all texts so.
+        unknown: Items of histories that are not in the catalogue.
     """
 
     count: int
     longest: int
     stride: int
+    unknown: int = 0
 
-    def note(self, examples: int) -> str:
-        """Report them, and how they can be read, among so many examples."""
-        note = (
-            f"{self.count} of {examples} texts are longer than {self.longest} tokens and were "
-            "truncated: the rest was not read"
-        )
-        hint = f"; --stride {self.stride} reads them whole, in windows" if self.stride else ""
-        return note + hint
+    def notes(self, table: pa.Table, examples: int | None = None) -> list[str]:
+        """Report them, and how they can be read, among the rows of a table, or so many."""
+        examples = table.num_rows if examples is None else examples
+        found = []
+        if self.count and HISTORY in table.column_names:
+            are = "is" if self.count == 1 else "are"
+            found.append(  # a token begins each
+                f"{self.count} of {examples} histories {are} read from the last "
+                f"{self.longest - 1} items only"
+            )
+        elif self.count:
+            hint = f"; --stride {self.stride} reads them whole, in windows" if self.stride else ""
+            found.append(
+                f"{self.count} of {examples} texts are longer than {self.longest} tokens and were "
+                f"truncated: the rest was not read{hint}"
+            )
+        if self.unknown:
+            which = plural(self.unknown, "item of the histories is", "items of the histories are")
+            found.append(f"{which} not in the catalogue of the run")
+        return found
 
 
 def write_records(
@@ -137,14 +153,15 @@ def write_records(
         batch_tokens: Padded tokens in a batch; see `BATCH_TOKENS`.
         device: Where the model is.
     """
-    truncated = 0
+    truncated = unknown = 0
     for start in range(0, table.num_rows, ROWS_AT_ONCE):
         rows = table.slice(start, ROWS_AT_ONCE)
         for record in predict_rows(loaded, rows, batch_tokens=batch_tokens, device=device):
             truncated += "truncated" in record
+            unknown += len(record.get("unknown", ()))
             sink.write(json.dumps(record, ensure_ascii=False) + "\n")
     stride = _stride(loaded, table) if truncated else 0
-    return Truncation(truncated, loaded.limits.max_length, stride)
+    return Truncation(truncated, loaded.limits.max_length, stride, unknown)
 
 
 def _stride(loaded: Loaded, table: pa.Table) -> int:

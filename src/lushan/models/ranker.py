@@ -60,7 +60,9 @@ class Ranker(PreTrainedModel):
     def forward(self, features: Tensor, **_: object) -> Tensor:
         """Return scores (B, C) of features (B, C, F)."""
         weights = next(self.layers.parameters())
-        return cast(Tensor, self.layers(features.to(weights.dtype))).squeeze(-1)
+        with torch.autocast(features.device.type, enabled=False):  # near features differ
+            scores = cast(Tensor, self.layers(features.to(weights.dtype)))
+        return scores.squeeze(-1)
 
 
 class Scorer(nn.Module):

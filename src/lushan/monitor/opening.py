@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lushan.errors import UserError
 from lushan.monitor.poll import HttpSource
-from lushan.monitor.sources import ENDINGS, FileSource, FolderSource, PipeSource, Source
+from lushan.monitor.sources import FileSource, FolderSource, PipeSource, Source, files_of
 
 
 def source_of(name: str, *, follow: bool, every: float) -> Source:
@@ -21,7 +21,7 @@ def source_of(name: str, *, follow: bool, every: float) -> Source:
         return HttpSource(name, every=every)
     path = Path(name).expanduser()
     if path.is_dir():
-        if not follow and not any(p.suffix in ENDINGS for p in path.iterdir()):
+        if not follow and not files_of(path):
             raise UserError(
                 "no file in this folder ends in .jsonl or .ndjson", key="--source", value=name
             )

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from typing import Any
 
-from lushan.common.parsing import parse_json
+from lushan.common.parsing import is_text, parse_json
 
 MILLISECONDS = 1e11
 """Seconds since 1970 do not reach it before the year 5138: numbers above are milliseconds."""
@@ -95,6 +95,9 @@ class Parser:
         text = row.get(self.text)
         if not isinstance(text, str) or not text.strip():
             self.counts[f"no text in {self.text!r}"] += 1
+            return None
+        if not is_text(text):
+            self.counts["half of a surrogate pair"] += 1
             return None
         time = now if self.time == NOW else row.get(self.time)
         if time is None or time == "":

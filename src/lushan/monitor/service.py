@@ -179,9 +179,10 @@ class Monitor:
                 row[0] += 1
                 row[1] += one.watched
                 if one.watched:
-                    samples.append((window, name, one.score, record.time, self._kept(record.text)))
+                    text = self._redacted(record.text)[:1000]
+                    samples.append((window, name, one.score, record.time, text))
             for name in one.entities:
-                row = entities[window, name[:200]]
+                row = entities[window, self._redacted(name)[:200]]
                 row[0] += 1
                 row[1] += one.watched
         seen = [(record.key, window) for window, record in new]
@@ -190,8 +191,8 @@ class Monitor:
         self._close(self._window(self.latest - self.settings.lateness) - 1)
         self.store.set_fact("latest", self.latest)
 
-    def _kept(self, text: str) -> str:
-        return (redact(text) if self.settings.redacts else text)[:1000]
+    def _redacted(self, text: str) -> str:
+        return redact(text) if self.settings.redacts else text
 
     def _series(self, one: Finding) -> Iterable[str]:
         yield ALL

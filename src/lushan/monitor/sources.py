@@ -9,6 +9,7 @@ replaced is read from its start.
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import glob
 import hashlib
@@ -211,6 +212,13 @@ def _head(file: IO[bytes], length: int) -> str:
     return hashlib.blake2b(os.pread(file.fileno(), length, 0), digest_size=16).hexdigest()
 
 
+def files_of(folder: Path) -> list[Path]:
+    """Return the files of JSON lines of a folder by name; none where it is not there by now."""
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(p for p in folder.iterdir() if p.suffix in ENDINGS and p.is_file())
+    return []
+
+
 class FolderSource(Source):
     """All files of JSON lines of a folder, in the order of their names; new ones are found."""
 
@@ -221,7 +229,7 @@ class FolderSource(Source):
     def read(self, position: Position) -> Iterator[Lines]:
         """Yield the lines of each file after its position."""
         position = dict(position or {})
-        for path in sorted(p for p in self.folder.iterdir() if p.suffix in ENDINGS):
+        for path in files_of(self.folder):
             source = FileSource(path, whole=self.whole)
             source.counts = self.counts
             for lines in source.read(position.get(path.name)):

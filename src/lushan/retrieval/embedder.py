@@ -20,6 +20,7 @@ from lushan.inference.load import Loaded, load, quiet
 from lushan.models import encoders
 from lushan.models.embedding import EmbeddingModel
 from lushan.run.artifacts import is_run
+from lushan.run.config_yaml import no_run
 from lushan.tasks.batches import pad_ids
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def embedder_of(
             option = f"--{named[0].replace('_', '-')}"
             raise UserError("the run has its own", key=option, value=given[named[0]])
         return of_loaded(loaded, max_length)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise no_run(folder)
     tokenizer = processing.require_tokenizer(processing.pretrained(place))
     encoder = encoders.pretrained(place, vocab_size=len(tokenizer))
     longest = max_length or min(encoder.max_length or 512, 512)

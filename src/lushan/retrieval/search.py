@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lushan.errors import UserError
 from lushan.metrics.rankings import ranking
 from lushan.retrieval.approximate import Approximate
-from lushan.retrieval.index import DOCUMENTS, Dense, Index
+from lushan.retrieval.index import BM25, DOCUMENTS, Dense, Index
+from lushan.text import bm25
 
 if TYPE_CHECKING:
     from lushan.metrics.evaluation import Measured
@@ -118,6 +119,8 @@ def evaluate(
 ) -> dict[str, Measured]:
     """Return the metrics of each index by its name, of `fused` where there are several, and so on.
 
+    BM25 is the first one where none of the indexes is one of words.
+
     Args:
         indexes: Of the same documents.
         queries: Texts.
@@ -132,14 +135,17 @@ def evaluate(
     from lushan.metrics.families.retrieval import metrics
 
     right = _right(indexes[0], queries, relevant)
-    names = [index.name for index in indexes] + ["fused"] * (len(indexes) > 1)
+    beside = None if any(i.name == BM25 for i in indexes) else bm25.fit(indexes[0].texts)
+    names = [BM25] * (beside is not None) + [index.name for index in indexes]
+    names += ["fused"] * (len(indexes) > 1)
     names += [] if rerank is None else [rerank.name]
     ranks: dict[str, list[list[int]]] = {name: [] for name in names}
     for start in range(0, len(queries), _AT_ONCE):
         part = queries[start : start + _AT_ONCE]
         scores = [index.scorer.scores(part) for index in indexes]
         joined = [fused(scores, fusion)] if len(indexes) > 1 else []
-        rows = [*scores, *joined]
+        rows = [] if beside is None else [beside.scores(part)]
+        rows += [*scores, *joined]
         if rerank is not None:
             rows.append(_reranked(rows[-1], part, indexes[0].texts, rerank))
         for name, found in zip(names, rows, strict=True):

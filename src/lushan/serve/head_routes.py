@@ -12,6 +12,7 @@ from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
+from lushan.common.parsing import is_text
 from lushan.retrieval.embedder import Role
 from lushan.run.files import jsonable
 from lushan.serve.exchange import unless_gone
@@ -158,10 +159,8 @@ async def _embedded(
 
 def _require_text(texts: Sequence[str], param: str) -> None:
     for text in texts:
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise Refused(400, "a text holds half of a surrogate pair", param=param) from None
+        if not is_text(text):
+            raise Refused(400, "a text holds half of a surrogate pair", param=param)
 
 
 def _usage(found: Embedded) -> InputUsage:

@@ -25,6 +25,7 @@ from lushan.metrics.rankings import ranking
 from lushan.models.backbone import Backbone
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.language import WholeModel
+from lushan.models.losses import products
 from lushan.models.towers import Towers, paired_losses, sigmoid_losses
 from lushan.tasks import pictures, towers_export
 from lushan.tasks.base import Task
@@ -237,7 +238,8 @@ class Contrastive(Task):
             )
         padded = pad_inputs([{"input_ids": each, "example": 0} for each in ids], self.pad_id)
         asked = [padded[name].to(batch["pixel_values"].device) for name in INPUTS]
-        scores = encoder.of_images(batch["pixel_values"]) @ encoder.of_texts(*asked).T
+        texts = encoder.of_texts(*asked)
+        scores = products(encoder.of_images(batch["pixel_values"]), texts)
         records = [
             {"example": example, "scores": row}
             for example, row in zip(

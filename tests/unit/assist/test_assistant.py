@@ -198,6 +198,7 @@ ANSWER = "Parking costs £5 a day; dogs are not allowed."
         ("Parking costs £6 a day; dogs are not allowed.", ["6"]),
         ("Parking costs £5 a day; dogs are allowed.", ["not"]),
         ("Parking costs £5 a day and includes breakfast; no dogs.", ["includes", "breakfast"]),
+        ("The answer is no: dogs are not allowed.", []),
     ],
 )
 def test_a_text_says_no_more_than_its_source(text, expected):

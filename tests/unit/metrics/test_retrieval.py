@@ -77,6 +77,11 @@ def test_chinese_is_counted_by_characters_and_pairs():
     assert bm25.terms("ＡBC 庐山在 x_1") == ["abc", "庐", "山", "在", "庐山", "山在", "x", "1"]
 
 
+def test_emoji_are_words():
+    assert bm25.terms("Taxi🚕🚕 ❤️ 👍🏽 ok!") == ["taxi", "🚕", "🚕", "❤", "👍", "ok"]
+    assert bm25.fit(["no taxi", "🚕", "🅿️"]).scores(["🚕 🅿"]).argmax() > 0
+
+
 def test_bm25_is_what_its_formula_says():
     fitted = bm25.fit(TEXTS)
     (scores,) = fitted.scores(["mill mill lake nowhere"])

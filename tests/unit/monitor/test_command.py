@@ -59,10 +59,12 @@ def test_a_stream_is_counted_and_continued(reviews_run, label, tmp_path, cli_ins
         (("--webhook", "file:///etc/passwd"), "--webhook"),
         (("--command", "'"), "--command"),
         (("--entity", "Nokia"), "--entity"),
+        (("--uncorrected", "--output", "a_file"), "a_file: File exists"),
     ],
 )
 def test_what_is_refused(ways, why, reviews_run, label, tmp_path, cli_inside):
     write(tmp_path / "in.jsonl", [])
+    (tmp_path / "a_file").touch()
     given = {"--watch": label, "--source": "in.jsonl", "--output": "out"}
     words = [w for k, v in given.items() if k not in ways for w in (k, v)]
     done = cli_inside("monitor", reviews_run, *words, *ways)

@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.streams import HOUR, SETTINGS, START, by_word, line, monitor, stream
 
 from lushan.monitor.alarms import FILE, Recipients
+from lushan.monitor.classifier import Finding
 from lushan.monitor.service import Settings
 from lushan.monitor.sources import FileSource, Lines
 
@@ -42,10 +43,13 @@ def test_what_is_no_text_of_an_open_window_is_counted_by_reason(tmp_path):
         json.dumps({"text": "no time"}).encode(),
         line("yesterday", "good"),
         line("2024-01-01T00:00:00+02:00", ""),
+        line(START + 5 * HOUR, "half an emoji \ud83d"),
+        line(START + 5 * HOUR + 2, "good d", id="\ud83d"),
     ]
     mine.take(Lines(lines, None), now=START + 6 * HOUR)
     assert mine.store.fact("lines") == {
-        "counted": 2,
+        "counted": 3,
+        "half of a surrogate pair": 1,
         "duplicates": 2,
         "late": 1,
         "in the future": 1,
@@ -90,6 +94,9 @@ def test_personal_data_are_removed_from_what_is_stored(tmp_path):
     mine.take(Lines([line(START, "bad call 13800138000")], None))
     (kept,) = mine.store.texts("all", 0, 10**9, 9)
     assert kept["text"] == "bad call [phone]"
+    mine.classify = lambda texts: [Finding(True, 0.9, (), ("Bob 13800138000",)) for _ in texts]
+    mine.take(Lines([line(START, "bad of Bob")], None))
+    assert mine.store.top_entities(1) == [("Bob [phone]", 1, 1)]
 
 
 def test_other_settings_need_another_folder(tmp_path):

@@ -5,6 +5,7 @@ import http.server
 import io
 import json
 import os
+import shutil
 import threading
 from collections import Counter
 
@@ -146,6 +147,22 @@ def test_a_folder(tmp_path):
     with (tmp_path / "a.jsonl").open("ab") as file:
         file.write(b"1b\n")
     assert lines(source, position)[0] == [b"1b", b"3"]
+
+
+def test_a_folder_may_hold_others_and_vanish(tmp_path):
+    folder = tmp_path / "in"
+    (folder / "older.jsonl").mkdir(parents=True)
+    with pytest.raises(UserError, match="no file in this folder"):
+        source_of(str(folder), follow=False, every=1)
+    (folder / "a.jsonl").write_bytes(b"1\n")
+    source = FolderSource(folder, whole=False)
+    found, position = lines(source)
+    assert found == [b"1"]
+    shutil.rmtree(folder)
+    assert lines(source, position)[0] == []
+    folder.mkdir()
+    (folder / "b.jsonl").write_bytes(b"2\n")
+    assert lines(source, position)[0] == [b"2"]
 
 
 def test_a_pipe():

@@ -103,6 +103,13 @@ def test_a_run_makes_an_index_that_bm25_is_joined_with(built, corpus, tmp_path, 
     done = cli_inside("search", "words", "vectors", *options)
     assert "ndcg_10 of fused against bm25: " in done.out
     assert "p = " in done.out
+    # BM25 stands in each table, and is no part of what is joined or reranked.
+    table = json.loads(cli_inside("search", "words", *options, "--json").out)
+    alone = json.loads(cli_inside("search", "vectors", *options, "--json").out)
+    assert alone["bm25"] == table["bm25"]
+    assert list(alone) == ["bm25", str(run)]
+    done = cli_inside("search", "vectors", *options)
+    assert "against bm25: " in done.out
     # The vectors are those of the run's own evaluation.
     opened = index.open_index(tmp_path / "vectors", [])
     assert np.linalg.norm(opened.scorer.vectors, axis=1) == pytest.approx(1, abs=1e-4)
@@ -241,6 +248,7 @@ def test_a_folder_that_holds_more_is_not_replaced(name, built, cli_inside):
     assert (built / name).read_text() == "{}"
 
 
+SOUGHT = ("search", "words", "--input", "corpus.jsonl", "--query", "asked", "--relevant", "id")
 BUILD = ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "o")
 
 
@@ -306,12 +314,36 @@ def test_an_index_that_was_made_to_deceive_is_refused(built, cli_inside, name, c
             (*BUILD, "--pooling", "cls"),
             "bm25 has none",
         ),
+        (("index", "build", "twice.jsonl", *BUILD[3:]), "--id null numbers them by line"),
+        (("index", "build", "other.jsonl", *BUILD[3:]), "Write --text NAME; the fields are: of."),
+        (("search", "words", "--input", "other.jsonl"), "Write --query NAME; the fields are: of."),
+        (("search", "words", "--input", "corpus.jsonl", "--relevant", "no"), "--relevant"),
+        (("index", "build", "corpus.jsonl", "--model", ".", "--output", "o"), "not the folder of"),
+        (("search", "words", "x", "--output", "o"), "goes with --input"),
+        (("search", "words", "x", "--candidates", "5"), "goes with --rerank"),
+        ((*SOUGHT, "--output", "o"), "goes with --negatives"),
+        ((*SOUGHT, "--top-k", "5"), "evaluates whole rankings"),
+        ((*SOUGHT, "--negatives", "2", "--top-k", "5"), "--top-k"),
     ],
 )
-def test_a_mistake_is_explained(built, cli_inside, arguments, message):
+def test_a_mistake_is_explained(built, corpus, cli_inside, arguments, message):
+    row = json.dumps({"id": "a", "text": "lake"})
+    (corpus.parent / "twice.jsonl").write_text(f"{row}\n{row}\n")
+    (corpus.parent / "other.jsonl").write_text('{"of": "lake"}\n')
     done = cli_inside(*arguments)
     assert done.code == 2
     assert message in done.err
+
+
+def test_rows_may_have_ids_of_something_else(corpus, cli_inside):
+    rows = [{"id": "a", "text": text} for text in ("the lake", "the barn")]
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert cli_inside(*BUILD, "--id", "null").code == 0
+    found = cli_inside("search", "o", "barn", "--top-k", "1").out
+    assert "corpus.jsonl:2  the barn" in found
+    assert "the lake" not in found
+    ways = ("search", "o", "--input", "corpus.jsonl", "--id", "null", "--relevant", "text")
+    assert "2 queries, 2 documents" in cli_inside(*ways).out
 
 
 def test_scores_are_joined_by_rank_or_by_deviation():

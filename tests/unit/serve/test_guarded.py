@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.error
 import urllib.request
 
 import openai
@@ -146,9 +147,13 @@ def test_an_assistant_answers_and_names_its_source(client):
     )
 
 
-def test_what_an_assistant_does_not_take_is_refused(client):
+def test_what_an_assistant_does_not_take_is_refused(client, server):
     with pytest.raises(openai.BadRequestError, match="it has no effect"):
         ask(client, "parking", temperature=0.5)
+    half = b'{"model": "shop", "messages": [{"role": "user", "content": "\\ud83d"}]}'
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{server.url}/v1/chat/completions", half)
+    assert refused.value.code == 400
     message = {"role": "system", "content": "be nice"}
     with pytest.raises(openai.BadRequestError, match="reads its user"):
         client.chat.completions.create(model="shop", messages=[message])

@@ -13,7 +13,7 @@ from lushan.config.compose import compose
 from lushan.data.formats import Jsonl
 from lushan.data.item_fields import CANDIDATES
 from lushan.errors import UserError
-from lushan.models.ranker import losses
+from lushan.models.ranker import Ranker, RankerConfig, losses
 from lushan.tasks.batches import Limits
 
 SCORES = torch.tensor([[1.0, 2.0, 0.5, 9.0], [0.0, 1.0, 2.0, 3.0]])
@@ -48,6 +48,16 @@ def test_pairwise_is_the_mean_over_pairs():
     wanted = [np.log1p(np.exp(other - 2.0)) for other in (1.0, 0.5)]
     assert found[0] == pytest.approx(np.mean(wanted))
     assert found[1] == 0
+
+
+@pytest.mark.parametrize("sizes", [[], [4]])
+def test_near_scores_differ_also_under_autocast(sizes):
+    model = Ranker(RankerConfig(features=1, hidden_sizes=sizes))
+    features = torch.linspace(1.0, 1.01, 300)[None, :, None]
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = model(features)
+    assert torch.equal(scores, model(features))
+    assert len(scores.unique()) == 300
 
 
 def test_what_is_no_candidate_is_not_found(tmp_path):

@@ -98,6 +98,8 @@ def test_a_run_computes_in_bfloat16_where_the_processor_does(run, monkeypatch):
     half = recommendation.scores_of(loaded, task, asked)
     assert half.dtype == whole.dtype == np.float32
     assert not np.array_equal(half, whole)
+    for row in (0, 1):  # items differ in more than three digits
+        assert len(np.unique(half[row])) == len(np.unique(whole[row]))
     np.testing.assert_allclose(half, whole, atol=0.1 * np.abs(whole).max())
 
 
@@ -148,6 +150,14 @@ def test_predict_reads_histories_and_counts_what_it_does_not_know(run, cli_insid
     found = [json.loads(line) for line in done.out.splitlines()]
     assert [row["user"] for row in found] == ["x", "y"]
     assert all(len(row["top"]) == 10 for row in found)
+    assert [row.get("unknown") for row in found] == [None, ["nothing"]]
+    assert "1 item of the histories is not in the catalogue of the run" in done.err
+    assert "truncated" not in done.err
+    long = {"user": "x", "history": ["b0"] * 300}
+    (tmp_path / "long.jsonl").write_text(json.dumps(long))
+    done = cli_inside("predict", str(run), "--input", "long.jsonl")
+    assert "1 of 1 histories is read from the last 127 items only" in done.err
+    assert "--stride" not in done.err
     (tmp_path / "bad.jsonl").write_text('{"user": "x", "history": "b0"}')
     done = cli_inside("predict", str(run), "--input", "bad.jsonl")
     assert done.code == 2
@@ -205,6 +215,14 @@ def test_without_cold_items_their_metrics_are_undefined(run):
 
 
 @pytest.mark.slow
+def test_options_of_candidates_need_a_split(run, cli_inside):
+    for more in (("--output", "x.jsonl"),):
+        done = cli_inside("recommend", str(run), "--history", "b0", *more)
+        assert (done.code, "goes with --split" in done.err) == (2, True), done.err
+    done = cli_inside("recommend", str(run), "--split", "test", "--json")
+    assert (done.code, "writes JSON lines" in done.err) == (2, True), done.err
+
+
 def test_data_without_items_are_refused(tmp_path):
     rows = [{"user": "u", "history": ["a"], "target": ["b"]}]
     (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))

@@ -301,15 +301,16 @@ def _number(columns: Columns, name: str, row: int) -> float:
 def _time(columns: Columns, name: str, row: int) -> float:
     """Return a time in seconds, or whatever unit the numbers have."""
     value = columns.values[name][row]
-    if isinstance(value, datetime.datetime):
-        return value.timestamp()
     if isinstance(value, str) and not value.strip().lstrip("-").replace(".", "", 1).isdigit():
         try:
-            found = datetime.datetime.fromisoformat(value.strip())
+            value = datetime.datetime.fromisoformat(value.strip())
         except ValueError:
             hint = "Write numbers, or dates such as 2024-05-31T12:00:00."
             raise columns.fail(f"the {name} is no time", row, value=value, hint=hint) from None
-        return (found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp()
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        value = datetime.datetime.combine(value, datetime.time())
+    if isinstance(value, datetime.datetime):  # without a zone it is UTC, wherever it is read
+        return (value if value.tzinfo else value.replace(tzinfo=datetime.UTC)).timestamp()
     return _number(columns, name, row)
 
 

@@ -1,9 +1,13 @@
 """Interactions: what is read, how it is divided, and what is refused with file and line."""
 
+import datetime
 import gzip
 import json
+import time
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from lushan.data.formats import Interactions, SampleInteractions
 from lushan.data.item_fields import HISTORIES
@@ -52,6 +56,30 @@ def test_the_last_of_each_user_are_left_out_in_order_of_time(read):
     assert rows(corpus, "validation") == [("1", ["20"], ["30"]), ("2", ["10", "20"], ["30"])]
     assert rows(corpus, "test") == [("1", ["20", "30"], ["10"]), ("2", ["10", "20", "30"], ["40"])]
     assert any("1 of 3 users have fewer than 3 interactions" in note for note in corpus.notes)
+
+
+@pytest.mark.parametrize("kind", ["timestamp", "date"])
+def test_times_of_a_table_do_not_depend_on_where_it_is_read(kind, tmp_path, monkeypatch):
+    moments = ["2024-03-10T02:30:00", "2024-03-10T03:15:00", "2024-03-11T00:00:00"]
+    times = [datetime.datetime.fromisoformat(moment) for moment in moments]
+    if kind == "date":
+        times = [datetime.date(2024, 3, day) for day in (1, 2, 3)]
+    table = pa.table({"user": ["u"] * 3, "item": ["1", "2", "3"], "time": times})
+    parquet.write_table(table, tmp_path / "in.parquet")
+    monkeypatch.setenv("TZ", "America/New_York")  # where 2:30 was not, that night
+    time.tzset()
+    try:
+        corpus = Interactions(dir=str(tmp_path), train="in.parquet").read(HISTORIES)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert rows(corpus, "test") == [("u", ["1", "2"], ["3"])]
+
+
+def test_users_of_two_interactions_are_learned_only(read):
+    with pytest.raises(UserError, match="3 interactions or more") as error:
+        read("user,item,time\n1,1,1\n1,2,2\n2,1,3\n", None)
+    assert "cuts" not in str(error.value)
 
 
 def test_one_time_divides_all_users(read):
