@@ -56,11 +56,11 @@ from lushan.version import VERSION
 
 ANSWERING = {
     *(("runs",), ("table",), ("compare",), ("page",), ("report",), ("score",), ("sync",)),
-    *(("study", "status"), ("study", "table"), ("index", "build"), ("search",)),
+    *(("study", "run"), ("study", "status"), ("study", "table"), ("index", "build"), ("search",)),
     *(("options",), ("explain",), ("doctor",), ("data", "list"), ("data", "get"), ("completion",)),
 }
-"""Commands that answer and end, without a model."""
-SELDOM = 20_000
+"""Commands that answer and end, without a model: what a study trains, other processes train."""
+SELDOM = 200_000
 """Objects that such a command makes before Python looks for cycles among all that there are."""
 
 app = typer.Typer(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.data.field_roles import targets
 from lushan.data.field_tables import classes, classified, distinct_classes
 from lushan.data.fields import Fields

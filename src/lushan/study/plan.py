@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import json
 import shlex
 import statistics
@@ -90,6 +91,11 @@ class Plan:
     runs: tuple[Run, ...]
     notes: tuple[str, ...]
     stale: Mapping[Run, str] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def members(self) -> list[Member]:
+        """The runs as tables and claims know them, read once."""
+        return [run.member() for run in self.runs]
 
     def measures(self) -> dict[str, Measure]:
         """Return what the runs report, without the split's name, and what is known of it."""
