@@ -8,6 +8,7 @@ import functools
 import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,7 @@ from lushan.cli import (
     models,
     monitor,
     options,
+    outputs,
     overview,
     recommend,
     reference,
@@ -154,6 +156,14 @@ def _executed(arguments: list[str]) -> int:
         shown: Any = error  # a class of the parser that typer carries
         shown.show()
         return int(shown.exit_code)
+
+
+def _every(group: typer.Typer) -> Iterator[typer.models.CommandInfo]:
+    """Yield all commands of an application."""
+    yield from group.registered_commands
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            yield from _every(inner.typer_instance)
 
 
 @functools.cache
@@ -298,3 +308,7 @@ def sync(
             echo(f"{run}: {place}")
     if as_json:
         echo_json(sent)
+
+
+for _one in _every(app):
+    _one.cls = outputs.Command
