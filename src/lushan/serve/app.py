@@ -168,7 +168,11 @@ def _add_errors(app: FastAPI) -> None:
         if error.status_code == 404 and request.url.path not in paths:
             text = f"nothing is at this path; there are: {', '.join(paths)}"
             return Refused(404, text, code="path_not_found").response
-        return Refused(error.status_code, str(error.detail), headers=error.headers).response
+        text = str(error.detail)
+        if error.status_code == 405:
+            wanted = (error.headers or {}).get("Allow", "another method")
+            text = f"{request.method} is not answered here; write {wanted} {request.url.path}"
+        return Refused(error.status_code, text, headers=error.headers).response
 
     @app.exception_handler(Gone)
     async def gone(request: Request, error: Gone) -> Response:  # noqa: ARG001

@@ -281,6 +281,27 @@ def test_what_curl_does_by_default_is_said_to_be_no_json(http):
     assert "the body must be an object with prompt; found a list" in found["message"]
 
 
+def test_a_stated_length_beyond_all_bounds_is_refused_before_the_body(server, http):
+    host, port = server.url.removeprefix("http://").split(":")
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    for length in (10**9, 10**19):
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            connection.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode())
+            assert b"413" in connection.recv(1000).splitlines()[0]
+    assert http.post("/v1/completions", json=BODY).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD"])
+def test_a_method_that_is_not_answered_names_the_one_that_is(http, method):
+    response = http.request(method, "/v1/completions")
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "POST"
+    if method != "HEAD":
+        assert error(response)["message"] == (
+            f"{method} is not answered here; write POST /v1/completions"
+        )
+
+
 def test_a_path_that_is_not_served_names_those_that_are(http):
     response = http.post("/predict", json={})
     assert response.status_code == 404

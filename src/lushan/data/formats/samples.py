@@ -167,7 +167,7 @@ def _sentences(split: str) -> Iterator[Example]:
 
 def _words(text: str) -> list[str]:
     """Words between blanks; each Chinese character is one."""
-    return re.findall(r"[\u3001-\u9fff\uff00-\uffef]|[^\s\u3001-\u9fff\uff00-\uffef]+", text)
+    return [word for part in text.split() for word in ([part] if part.isascii() else part)]
 
 
 def _reviews(split: str) -> Iterator[tuple[str, str]]:
