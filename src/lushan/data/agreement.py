@@ -10,7 +10,7 @@ from lushan.common.arrays import pa
 from lushan.data.field_roles import required
 from lushan.data.field_tables import classes, distinct_classes, keys, present, usual
 from lushan.data.fields import Field, Fields
-from lushan.errors import UserError
+from lushan.errors import UserError, shorten
 
 MOST_NAMED = 5
 """Groups of labels that look alike which a note names."""
@@ -91,7 +91,7 @@ def _alike(table: pa.Table | None, fields: Fields) -> list[str]:
         return []
     counts = Counter(label for row in classes(table, fields) or () for label in set(row))
     named = [
-        " and ".join(f"{label!r} ({counts[label]:,})" for label in labels)
+        " and ".join(f"{shorten(label)} ({counts[label]:,})" for label in labels)
         for labels in list(groups.values())[:MOST_NAMED]
     ]
     more = f"; and {len(groups) - MOST_NAMED} more" if len(groups) > MOST_NAMED else ""

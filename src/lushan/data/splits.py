@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lushan.common.arrays import np, pa
+from lushan.common.wording import plural
 from lushan.data.encode import arrow
 from lushan.data.field_roles import targets
 from lushan.data.field_tables import classes, classified, keys, present
@@ -52,8 +53,9 @@ def divide(
         if not rows:
             share = "" if name == "train" else f" ({fractions[name]})"
             several = len(originals) < table.num_rows
+            held = plural(table.num_rows, "example")
             parts = f", in {len(originals)} parts that stay together" if several else ""
-            why, hint = f"the file has {table.num_rows} examples{parts}", "Choose other fractions"
+            why, hint = f"the file has {held}{parts}", "Choose other fractions"
             if name in drawn and labels is not None and (found := classified(table, fields)):
                 why = _all_alone(labels)
                 hint = f"Check {found[1].setting}: examples share a few labels"

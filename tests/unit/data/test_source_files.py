@@ -337,3 +337,24 @@ def test_examples_with_labels_of_their_own_say_why_none_is_left(write, refused, 
     error = refused(Table(train=few, **{split: 0.1}).read)
     assert "the file has 2 examples" in error.problem
     assert "Choose other fractions" in str(error.hint)
+
+
+def test_what_a_cell_holds_is_shortened_where_it_is_shown(write, refused) -> None:
+    long, other = "9" * 400, "x" * 400
+    path = write("x.csv", f"label,text\n{long},a\n{other},b\n{other.upper()},c\n")
+    notes = Table(train=path).read().notes
+    assert len(notes) == 2
+    assert max(map(len, notes)) < 300
+    test = write("y.csv", f"label,text\n{'z' * 400},d\n")
+    error = refused(labels_of, Table(train=path, test=test).read())
+    assert len(error.problem) < 200
+    assert len(str(error.hint)) < 300
+
+
+@pytest.mark.parametrize("first", ["a fine film here,bad", "It rained.,good", "下雨了。,好"])
+def test_a_table_without_a_header_says_so(write, refused, first) -> None:
+    path = write("x.csv", f"{first}\nanother text,good\n")
+    error = refused(Table(train=path).read, LABELLED)
+    assert "the file has no header: name its 2 columns by data.columns=[...]" in str(error.hint)
+    known = write("y.csv", "my words,what it is\na,b\n")
+    assert "no header" not in str(refused(Table(train=known).read, LABELLED).hint)
