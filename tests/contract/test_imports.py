@@ -31,7 +31,7 @@ WAITING = {
 }
 """Nothing of this is needed to predict, or before the first step of a training."""
 COMPUTING = {
-    *(("train",), ("tune", "lr"), ("reproduce",), ("study", "run"), ("study", "verify")),
+    *(("train",), ("tune", "lr"), ("reproduce",), ("study", "verify")),
     *(("eval",), ("predict",), ("generate",), ("chat",), ("recommend",), ("assist",)),
     *(("serve",), ("monitor",), ("export",), ("audit",)),
 }
@@ -205,7 +205,7 @@ def test_what_needs_no_torch_imports_none(tmp_path, ner_run, known, monkeypatch)
         ["page", run, "--output", str(tmp_path / "page.md")],
         ["score", "--gold", str(gold)],
         *(["explain", "data.max_length", *SAMPLE], ["options", "optimizer/adamw"]),
-        *(["study", "status", study], ["study", "table", study]),
+        *(["study", name, study] for name in ("run", "status", "table")),
         ["report", run, "-o", str(tmp_path / "site")],
         ["compare", run, run],
         ["index", "build", str(texts), "--model", "bm25", "--output", index],
@@ -219,6 +219,21 @@ def test_what_needs_no_torch_imports_none(tmp_path, ner_run, known, monkeypatch)
         assert modules & (heavy | WAITING) == set(), words
     tried = {name for name in EVERY for words in (*done, *refused) if words[: len(name)] == [*name]}
     assert tried == set(EVERY) - COMPUTING == ANSWERING  # a new command is one or the other
+
+
+@pytest.mark.slow
+def test_a_complete_study_is_answered_without_arrays_and_launchers(tmp_path, ner_run, known):
+    study = study_of(ner_run, tmp_path)
+    *first, table, compare = carried_out(
+        *(["study", name, study] for name in ("status", "run", "table")),
+        ["compare", str(ner_run), str(ner_run)],
+    )
+    for code, modules, err in first:
+        assert code == 0, err
+        assert not modules & {"numpy", "pyarrow", "hydra_plugins.hydra_ray_launcher"}
+    for code, modules, err in (table, compare):
+        assert code == 0, err
+        assert not modules & {"pyarrow", "scipy.sparse"}
 
 
 def test_a_source_is_imported_without_the_others(tmp_path):

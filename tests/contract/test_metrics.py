@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torchmetrics
+from scipy.sparse import csr_matrix
 
 from lushan.config.allow_list import SCORE, locate
 from lushan.metrics import added
 from lushan.metrics.evaluation import measured
 from lushan.metrics.families import labels, language, numbers, tags, texts
-from lushan.metrics.statistics import Statistics, packed, total, unpacked
+from lushan.metrics.statistics import Sparse, Statistics, packed, total, unpacked
 from lushan.tasks.classification import Classification
 from lushan.tasks.language import TEXTS
 
@@ -120,6 +121,36 @@ def test_statistics_are_read_as_they_were_written():
     for damaged in (b"", b"PK", packed(kept)[:-40], packed(kept)[40:]):
         with pytest.raises(ValueError, match=r"\w"):
             unpacked(damaged)
+
+
+def test_stored_statistics_are_as_scipys():
+    rows = np.random.default_rng(1).poisson(0.3, (7, 6)).astype(float)
+    (stored,) = unpacked(packed({"x": Statistics(rows, ["a", "b", "c"])})).values()
+    theirs = csr_matrix(rows)
+    assert (stored.rows.toarray() == rows).all()
+    for places in ([6, 0, 0, 3], [], range(7)):
+        assert (stored.rows.take(places).toarray() == theirs[list(places)].toarray()).all()
+    merged = stored.rows.summed(2, stored.rows.indices // 3)
+    assert (merged == rows.reshape(7, 2, 3).sum(-1)).all()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"indices": np.array([0, 2])},
+        {"indices": np.array([-1, 0])},
+        {"indices": np.array([0])},
+        {"indptr": np.array([0, 2])},
+        {"indptr": np.array([0, 2, 1, 2])},
+        {"indptr": np.array([1, 1, 1, 2])},
+        {"indptr": np.array([0, 0, 1, 3])},
+    ],
+)
+def test_rows_that_cannot_be_are_refused(parts):
+    right = {"data": np.ones(2), "indices": np.array([0, 1]), "indptr": np.array([0, 1, 1, 2])}
+    assert Sparse(**right, shape=(3, 2)).toarray().tolist() == [[1, 0], [0, 0], [0, 1]]
+    with pytest.raises(ValueError, match=r"its (rows|columns)"):
+        Sparse(**{**right, **parts}, shape=(3, 2))
 
 
 def forms(kind):

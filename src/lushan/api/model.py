@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lushan.data.field_roles import inputs
-from lushan.errors import UserError
+from lushan.errors import UserError, first_line
 from lushan.inference.inputs import reader_for
 from lushan.inference.load import Loaded
 from lushan.inference.prediction import predict_rows
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from lushan.retrieval.embedder import Embedder, Role
 
 ROWS = "<rows>"
-"""Name of the rows in errors, each of which has its number after it."""
+"""Name of the rows in what is predicted of them, each with its number after it."""
 
 
 class Model:
@@ -52,17 +53,17 @@ class Model:
             One prediction for each, in their order, as `lushan predict` writes it.
 
         Raises:
-            UserError: A row lacks what the task reads.
+            UserError: A row is not what the task reads; names it by its place in the list.
         """
-        _require_list("rows", rows)
-        if not rows:
+        lines = [_line(number, row) for number, row in enumerate(_listed("rows", rows))]
+        if not lines:
             return []
         loaded = self._loaded
-        lines = "".join(json_line({"text": row} if isinstance(row, str) else row) for row in rows)
-        reader = reader_for(
-            loaded.folder, loaded.cfg, loaded.task.fields, ROWS, format="jsonl", data=lines.encode()
-        )
-        return predict_rows(loaded, reader.reading.read(), device=self._device)
+        fields = loaded.task.fields
+        data = b"".join(lines)
+        with _by_number(inputs(fields)):
+            reader = reader_for(loaded.folder, loaded.cfg, fields, ROWS, format="jsonl", data=data)
+            return predict_rows(loaded, reader.reading.read(), device=self._device)
 
     def generate(
         self, prompts: Sequence[Any], *, batch_size: int = 16, **settings: Any
@@ -85,7 +86,7 @@ class Model:
         from lushan.inference.prompt_files import Prompt, as_taken
         from lushan.models.decoding import Settings
 
-        _require_list("prompts", prompts)
+        prompts = _listed("prompts", prompts)
         if unknown := sorted(settings.keys() - vars(Settings()).keys()):
             raise UserError(
                 "generation has no such setting",
@@ -112,7 +113,10 @@ class Model:
         Raises:
             UserError: The run is of another task than embedding.
         """
-        _require_list("texts", texts)
+        texts = _listed("texts", texts)
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise UserError("this is no text", key=f"texts[{number}]", value=_shown(text))
         return self._embedder.encode(texts, role, notes=[])
 
     @cached_property
@@ -128,6 +132,42 @@ class Model:
         return of_loaded(self._loaded)
 
 
-def _require_list(name: str, values: object) -> None:
-    if isinstance(values, str | Mapping):
-        raise UserError("this is a list", key=name, value=values, hint="Write [...] around it.")
+def _listed(name: str, values: object) -> list[Any]:
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        hint = "Write [...] around it."
+        raise UserError("this is a list", key=name, value=_shown(values), hint=hint)
+    return list(values)
+
+
+def _line(number: int, row: object) -> bytes:
+    """Return a row as a line of JSON."""
+    place = f"rows[{number}]"
+    if not isinstance(row, str | Mapping):
+        hint = 'Write a text, or a row of fields: {"text": "..."}.'
+        raise UserError("this is no row", key=place, value=_shown(row), hint=hint)
+    try:
+        return json_line({"text": row} if isinstance(row, str) else row).encode()
+    except UnicodeEncodeError as error:
+        raise UserError("a text holds half of a surrogate pair", key=place) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        hint = "A row holds texts, numbers, booleans, lists and mappings."
+        raise UserError(first_line(error), key=place, hint=hint) from error
+
+
+@contextlib.contextmanager
+def _by_number(wanted: Iterable[str]) -> Iterator[None]:
+    """Name the row at fault by its number in the list, not by a line of a file."""
+    try:
+        yield
+    except UserError as error:
+        if error.file is None or str(error.file) != ROWS:
+            raise
+        if error.line is not None:
+            place, hint = f"rows[{error.line - 1}]", error.hint
+        else:  # a hint would name overrides of a command
+            place, hint = "rows", f"Write rows with {', '.join(wanted)}."
+        raise UserError(error.problem, key=place, value=error.value, hint=hint) from error
+
+
+def _shown(value: object) -> object:
+    return "None" if value is None else value  # None is shown as nothing

@@ -8,6 +8,7 @@ import functools
 import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,7 @@ from lushan.cli import (
     models,
     monitor,
     options,
+    outputs,
     overview,
     recommend,
     reference,
@@ -56,11 +58,11 @@ from lushan.version import VERSION
 
 ANSWERING = {
     *(("runs",), ("table",), ("compare",), ("page",), ("report",), ("score",), ("sync",)),
-    *(("study", "status"), ("study", "table"), ("index", "build"), ("search",)),
+    *(("study", "run"), ("study", "status"), ("study", "table"), ("index", "build"), ("search",)),
     *(("options",), ("explain",), ("doctor",), ("data", "list"), ("data", "get"), ("completion",)),
 }
-"""Commands that answer and end, without a model."""
-SELDOM = 20_000
+"""Commands that answer and end, without a model: what a study trains, other processes train."""
+SELDOM = 200_000
 """Objects that such a command makes before Python looks for cycles among all that there are."""
 
 app = typer.Typer(
@@ -154,6 +156,14 @@ def _executed(arguments: list[str]) -> int:
         shown: Any = error  # a class of the parser that typer carries
         shown.show()
         return int(shown.exit_code)
+
+
+def _every(group: typer.Typer) -> Iterator[typer.models.CommandInfo]:
+    """Yield all commands of an application."""
+    yield from group.registered_commands
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            yield from _every(inner.typer_instance)
 
 
 @functools.cache
@@ -298,3 +308,7 @@ def sync(
             echo(f"{run}: {place}")
     if as_json:
         echo_json(sent)
+
+
+for _one in _every(app):
+    _one.cls = outputs.Command

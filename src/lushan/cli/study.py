@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from lushan.launch.protocol import CheckedConfig
     from lushan.run.status import Status
     from lushan.study.plan import Plan, Run
+
+OURS = "fork"
+"""The launcher that a study uses unasked."""
+USUAL = gc.get_threshold()
 
 File = Annotated[Path, typer.Argument(help="The study's YAML file.", show_default=False)]
 
@@ -101,7 +106,7 @@ def _launcher_options(launcher: str, jobs: int, more: Sequence[str]) -> list[str
             hint = "A run's config is in the study's file; write hydra.launcher.KEY=VALUE."
             raise UserError("sets no launcher", key="--option", value=text, hint=hint)
     options = [f"hydra/launcher={launcher}", *more]
-    if launcher == "fork":
+    if launcher == OURS:
         return [*options, f"hydra.launcher.jobs={jobs}"]
     if jobs != 1:
         hint = f"Write --option hydra.launcher.KEY={jobs}, as {launcher} calls it."
@@ -120,7 +125,7 @@ def run(
     file: File,
     launcher: Annotated[
         str, typer.Option(help="One of hydra/launcher: fork, joblib, ray, submitit_slurm, ...")
-    ] = "fork",
+    ] = OURS,
     jobs: Annotated[int, typer.Option(help="At the same time, with --launcher fork.")] = 1,
     option: Annotated[
         list[str] | None, typer.Option(help="An override for the launcher: hydra.launcher.KEY=...")
@@ -138,7 +143,8 @@ def run(
     if retry < 0:
         raise UserError("must be 0 or more", key="--retry", value=retry)
     options = _launcher_options(launcher, jobs, option or ())
-    require_launcher(options)
+    if launcher != OURS or option:  # ours with its own options is right
+        require_launcher(options)
     made = as_it_stands(file)
     for one in made.runs:
         remote_code.require(one.config)
@@ -149,6 +155,7 @@ def run(
     refused: dict[Run, str] = {}
 
     def start(todo: Sequence[Run]) -> None:
+        gc.set_threshold(*USUAL)  # training makes garbage, which an answer does not
         done = launch([run.overrides for run in todo], SharedJob(todo), options)
         for one, job in zip(todo, done, strict=True):
             status: JobStatus = job.return_value

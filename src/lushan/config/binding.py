@@ -38,7 +38,7 @@ def bind(key: str, node: Mapping[str, Any]) -> Signature:
     """
     found = signature(node[TARGET], key)
     require_arguments(node, key)
-    own = require_names(key, node)
+    own = _known_names(key, node, found)
     for name, value in node.items():
         if name in _RESERVED:
             require(f"{key}.{name}", value, _RESERVED[name])
@@ -55,7 +55,10 @@ def require_names(key: str, node: Mapping[str, Any]) -> dict[str, Parameter]:
     Raises:
         UserError: There is no such key, or it is not the user's to set.
     """
-    found = signature(node[TARGET], key)
+    return _known_names(key, node, signature(node[TARGET], key))
+
+
+def _known_names(key: str, node: Mapping[str, Any], found: Signature) -> dict[str, Parameter]:
     late = given(key)
     own = {n: p for n, p in found.parameters.items() if n not in late}
     takes_any = found.open and not rule_for(node[TARGET], key).closed

@@ -7,7 +7,6 @@ acts on it.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -89,15 +88,18 @@ class _Loader(ConfigLoader):
         check_search_path(repo, config_name, overrides)
 
 
+@functools.lru_cache(maxsize=1000)
+def _parsed(line: str) -> Override:
+    """Parse an override; the cells of a study share most of theirs, and nothing changes one."""
+    (parsed,) = OverridesParser.create().parse_overrides([line])
+    return parsed
+
+
 @functools.cache
 def _register_own() -> None:
     """Let Hydra know our launchers and our sweeper, once in a process."""
     for plugin in (ForkLauncher, Combinations):
         Plugins.instance().register(plugin)
-    with contextlib.suppress(ImportError):  # Ray's plugin is an extra
-        from lushan.launch import ray
-
-        ray.register()
 
 
 class Composer(Hydra):
@@ -128,6 +130,7 @@ class Composer(Hydra):
             )
         _register_own()
         self.typed = typed_values(self.parse_quietly(typed))
+        self._first_of_many = known is not None and not known
         self._known: Known = {} if known is None else known
         super().__init__(task_name=PRIMARY, config_loader=_Loader(path, self.typed))
 
@@ -178,7 +181,7 @@ class Composer(Hydra):
     ) -> DictConfig:
         """Compose, with `++` before keys of signatures where a key is, or turns out to be, one."""
         lines = parsed
-        if any(override.key_or_group in _of_signatures for override in parsed):
+        if self._first_of_many or any(o.key_or_group in _of_signatures for o in parsed):
             lines = self._spelled_out(config_name, parsed)
         try:
             return self._compose(config_name, lines, run_mode, options)
@@ -203,7 +206,7 @@ class Composer(Hydra):
     @staticmethod
     def parse(overrides: Sequence[str]) -> list[Override]:
         """Parse overrides by Hydra's grammar."""
-        return list(OverridesParser.create().parse_overrides(list(overrides)))
+        return [_parsed(line) for line in overrides]
 
     @classmethod
     def parse_quietly(cls, overrides: Sequence[str]) -> list[Override]:

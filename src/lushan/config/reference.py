@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from lushan.config import provenance, types
 from lushan.config.build import TARGET
-from lushan.config.compose import compose
+from lushan.config.compose import compose, composed
 from lushan.config.search_path import conf_folders
 from lushan.config.signatures import signature
 from lushan.config.usage import option_file, options_by_group, summary
@@ -146,21 +146,40 @@ def argument(key: str, overrides: Sequence[str] = ()) -> tuple[Argument, provena
     Raises:
         UserError: There is no such key; names those that are near.
     """
-    cfg = compose(list(overrides))
+    cfg, choices = composed(list(overrides))
     whole: Any = OmegaConf.to_container(cfg, resolve=False)
     known = {one.key: one for one in _arguments(whole, "")}
+    group = key.replace(".", "/")
+    if group in choices:
+        place = provenance.place_of_key(key)
+        return _of_group(group, choices[group], place), place
     plain = OmegaConf.select(cfg, key, default=NOTHING, throw_on_missing=False)
-    if key not in known and (plain is NOTHING or OmegaConf.is_config(plain)):
+    if key not in known and plain is NOTHING:
+        nodes = {above.replace("/", ".") for above in choices}
         raise UserError(
             "there is no such key",
             value=key,
-            hint=did_you_mean(key, known)
+            hint=did_you_mean(key, [*known, *nodes])
             or "`lushan options GROUP/NAME` lists those of an option.",
         )
+    if OmegaConf.is_config(plain):
+        value = OmegaConf.to_container(plain, resolve=False)
+        found = known.get(key) or Argument(key, "a mapping or list", value, NOTHING, "")
+        return dataclasses.replace(found, value=value), provenance.place_of_key(key)
     place = provenance.place_of_key(key)
     found = known.get(key) or Argument(key, _type_of(plain), plain, NOTHING, _comment(place))
     is_set = found.value is not NOTHING
     return found, place if is_set else None
+
+
+def _of_group(group: str, choice: str | None, place: provenance.Place | None) -> Argument:
+    """Describe a key whose value is an option of a group, or null."""
+    several = options_by_group(conf_folders())[group]
+    kind = (
+        f"an option of the group {group}; `lushan options {group}/{choice or 'NAME'}` has its keys"
+    )
+    meaning = _comment(place) if choice is None else summary(file_of(group, choice))
+    return Argument(group, kind, choice, NOTHING, meaning, several)
 
 
 def _type_of(value: object) -> str:

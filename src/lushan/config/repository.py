@@ -6,6 +6,7 @@ line says only another seed. Nodes that were made before are brought back in a t
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import time
 from collections.abc import Callable, Hashable
@@ -43,12 +44,13 @@ class Memory:
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """A copy of what belongs to a key, made if it is not known."""
-        if key not in self._known:
-            made = pickle.dumps(make())
-            if len(self._known) >= self._most:
-                self._known.clear()
-            self._known[key] = made
-        return pickle.loads(self._known[key])  # only by this process
+        if key in self._known:
+            return pickle.loads(self._known[key])  # only by this process
+        made = make()
+        if len(self._known) >= self._most:
+            self._known.clear()
+        self._known[key] = pickle.dumps(made)
+        return made
 
 
 _read = Memory(most=1000)
@@ -71,6 +73,16 @@ class Repository(ConfigRepository):
     def file(self, config_path: str) -> Hashable:
         """Return a key of a file's content; None where its next change may not show."""
         return _file(self.source_of(config_path), config_path)
+
+    def find_more(self) -> bool:
+        """Let Hydra know the launchers of plugins, and ours instead of that for Ray."""
+        found = super().find_more()
+        if found:
+            with contextlib.suppress(ImportError):  # the plugin is an extra
+                from lushan.launch import ray
+
+                ray.register()
+        return found
 
 
 def _file(source: ConfigSource | None, config_path: str) -> Hashable:

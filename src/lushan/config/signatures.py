@@ -319,9 +319,11 @@ def _cache() -> dict[str, Any]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """Read what is kept: nothing where it is not what was written."""
+    """Read what is kept: nothing where it is not what was written, which a hash in it says."""
     text = read_note(path)
-    return {part: {} for part in _PARTS} if text is None else dict(parsing.parse_json(text))
+    if text is None:
+        return {part: {} for part in _PARTS}
+    return dict(parsing.parse_json(text, bounded=False))
 
 
 def save() -> None:

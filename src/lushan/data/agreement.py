@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.data.field_roles import required
-from lushan.data.field_tables import keys, present, usual
+from lushan.data.field_tables import classes, distinct_classes, keys, present, usual
 from lushan.data.fields import Field, Fields
-from lushan.errors import UserError
+from lushan.errors import UserError, shorten
+
+MOST_NAMED = 5
+"""Groups of labels that look alike which a note names."""
 
 
 def require_fields(wanted: Fields, given: Fields) -> None:
@@ -71,4 +75,24 @@ def remarks(tables: Mapping[str, pa.Table], fields: Fields) -> list[str]:
             train = set(rows)
         elif shared := sum(key in train for key in rows):
             notes.append(f"{split}: {shared} of {len(rows)} texts also occur in train")
-    return notes
+    return notes + [f"train: {alike}" for alike in _alike(tables.get("train"), fields)]
+
+
+def _alike(table: pa.Table | None, fields: Fields) -> list[str]:
+    """Return the labels of a table that look like one, with the number of examples of each."""
+    if table is None:
+        return []
+    groups: dict[str, list[str]] = {}
+    for label in sorted(distinct_classes(table, fields)):
+        form = unicodedata.normalize("NFKC", label).casefold()
+        groups.setdefault(" ".join(form.split()), []).append(label)
+    groups = {form: labels for form, labels in groups.items() if len(labels) > 1}
+    if not groups:
+        return []
+    counts = Counter(label for row in classes(table, fields) or () for label in set(row))
+    named = [
+        " and ".join(f"{shorten(label)} ({counts[label]:,})" for label in labels)
+        for labels in list(groups.values())[:MOST_NAMED]
+    ]
+    more = f"; and {len(groups) - MOST_NAMED} more" if len(groups) > MOST_NAMED else ""
+    return [f"labels differ in case, spaces or width alone: {'; '.join(named)}{more}"]

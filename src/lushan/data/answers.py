@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.data.encode import arrow
 from lushan.data.fields import Field
 from lushan.data.raw_columns import Columns, halves

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from lushan.common.parsing import parse_json
 from lushan.data.written_lists import BRACKETS, NUMBER, as_list
-from lushan.errors import UserError
+from lushan.errors import UserError, shorten
 
 _WHOLE = re.compile(r"[+-]?\d+\.0*")
 _FRACTION = re.compile(r"[+-]?(\d+\.\d*|\.\d+)")
@@ -235,7 +235,7 @@ class LabelReader:
             )
         if "name" in first:
             shown = " and ".join(
-                f"{kind} such as {found[place]!r} ({self.columns.place(items[place][0])})"
+                f"{kind} such as {shorten(found[place])} ({self.columns.place(items[place][0])})"
                 for kind, place in (("names", first["name"]), ("numbers", number))
             )
             self.remarks.append(f"the labels are {shown}, each read as it is written")

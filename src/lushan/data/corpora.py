@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
+from lushan.common.arrays import np, pa
 from lushan.data import documents
 from lushan.data.documents import Part, Reading
 from lushan.data.encode import arrow
@@ -27,25 +25,33 @@ from lushan.data.files import empty
 from lushan.data.raw_columns import Columns, halves
 from lushan.errors import UserError
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 KEY = "key"
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text", pa.string()),
-        ("line", pa.int64()),
-        ("file", pa.dictionary(pa.int32(), pa.string())),
-        (KEY, pa.uint64()),
-    ]
-)
 _CHARACTERS = 1 << 22
 """Characters of the texts of one batch: enough to make reading quick, little memory."""
 _ROWS = 1 << 15
 
-Rows = NDArray[np.int64]
+Rows: TypeAlias = "NDArray[np.int64]"
 Place = tuple[int, int]
 """(row, bytes into its text)"""
 Stretch = tuple[Place, Place]
 """From one place to before another."""
+
+
+@functools.cache
+def corpus_schema() -> pa.Schema:
+    """Return the columns of a corpus of documents."""
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("text", pa.string()),
+            ("line", pa.int64()),
+            ("file", pa.dictionary(pa.int32(), pa.string())),
+            (KEY, pa.uint64()),
+        ]
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +111,7 @@ def read_files(
         for part in documents.read(path, reading, counts)
     )
     found = _some(batches(parts, names, prefix), paths)
-    return Documents(*write_table(store, SCHEMA, found, lambda: counts))
+    return Documents(*write_table(store, corpus_schema(), found, lambda: counts))
 
 
 def _some(batches: Iterator[pa.RecordBatch], paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
@@ -129,7 +135,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 def batches(
     parts: Iterable[tuple[str, int, Part]], files: pa.Array, prefix: str
 ) -> Iterator[pa.RecordBatch]:
-    """Documents as batches of `SCHEMA`.
+    """Documents as batches of `corpus_schema()`.
 
     Args:
         parts: (what the id begins with, number of the file, document or part), in order.
@@ -173,7 +179,7 @@ def _batch(
         pa.DictionaryArray.from_arrays(owners, files),
         arrow.numbers(keys[1:], pa.uint64()),
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA), keys[-1]
+    return pa.RecordBatch.from_arrays(columns, schema=corpus_schema()), keys[-1]
 
 
 def _half(held: list[tuple[str, int, Part]], files: pa.Array) -> UserError:
@@ -255,7 +261,9 @@ def select(
         store: Where the table is kept; None keeps it in memory.
         counts: What goes with it.
     """
-    return Documents(*write_table(store, SCHEMA, _taken(source.whole, rows), lambda: counts))
+    return Documents(
+        *write_table(store, corpus_schema(), _taken(source.whole, rows), lambda: counts)
+    )
 
 
 def _taken(table: pa.Table, rows: Rows) -> Iterator[pa.RecordBatch]:
@@ -325,15 +333,17 @@ def stretch(
         store: Where the table is kept; None keeps it in memory.
         counts: What goes with it.
     """
-    return Documents(*write_table(store, SCHEMA, _stretched(source.whole, *span), lambda: counts))
+    return Documents(
+        *write_table(store, corpus_schema(), _stretched(source.whole, *span), lambda: counts)
+    )
 
 
 def _stretched(table: pa.Table, start: Place, stop: Place) -> Iterator[pa.RecordBatch]:
-    place = SCHEMA.get_field_index(KEY)
+    place = corpus_schema().get_field_index(KEY)
     for batch in _pieces(table, start, stop):
         # Parts of one text are in several splits now, and no copies of one another.
         keys = arrow.numbers(hashes(batch.column("text")), pa.uint64())
-        yield batch.set_column(place, SCHEMA.field(KEY), keys)
+        yield batch.set_column(place, corpus_schema().field(KEY), keys)
 
 
 def _pieces(table: pa.Table, start: Place, stop: Place) -> Iterator[pa.RecordBatch]:
@@ -361,7 +371,7 @@ def _piece(table: pa.Table, row: int, start: int, stop: int | None) -> pa.Record
         arrow.numbers([line], pa.int64()),
         *batch.columns[3:],
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    return pa.RecordBatch.from_arrays(columns, schema=corpus_schema())
 
 
 # Audits

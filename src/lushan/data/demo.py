@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.data.field_roles import tagged
 from lushan.data.fields import Fields
 from lushan.data.source import SPLITS, Corpus

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.configurable import Within
 from lushan.data import files
 from lushan.data.dialogue_media import with_images

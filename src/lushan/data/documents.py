@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.common.wording import plural
 from lushan.data import files, unpacking
 from lushan.data.json_rows import rows_of

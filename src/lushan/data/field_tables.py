@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.data.field_roles import inputs, targets
 from lushan.data.fields import (
     Field,

@@ -11,8 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.data import references
 from lushan.data.encode import arrow
 from lushan.data.messages import IMAGES, message_images, message_texts, stored_message, unpacked

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Literal
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.common.wording import plural
 from lushan.configurable import Within
 from lushan.data.fields import Fields

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.data.labelled import require_column
 from lushan.data.raw_columns import Columns, texts_of
 from lushan.data.splits import GROUP

@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import numpy as np
-import pyarrow as pa
-
+from lushan.common.arrays import np, pa
 from lushan.data.encode import arrow
 from lushan.data.source import SPLITS
 from lushan.errors import UserError

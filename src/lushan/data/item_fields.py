@@ -8,8 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.common.parsing import parse_json
 from lushan.data.encode import arrow
 from lushan.data.fields import Field, Fields, Text, Texts

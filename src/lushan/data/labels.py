@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.data.field_roles import targets
 from lushan.data.field_tables import classes, classified, distinct_classes
 from lushan.data.fields import Fields
-from lushan.errors import UserError, did_you_mean
+from lushan.data.which import listed
+from lushan.errors import UserError, did_you_mean, shorten
 
 
 class Splits(Protocol):
@@ -88,8 +88,8 @@ def _unknown(
         if label in strange
     )
     return UserError(
-        f"the label {label!r} of the {split} split never occurs in train",
+        f"the label {shorten(label)} of the {split} split never occurs in train",
         file=table.column("file")[number].as_py(),
         line=table.column("line")[number].as_py(),
-        hint=did_you_mean(label, labels) or f"train has: {', '.join(labels[:20])}.",
+        hint=did_you_mean(label, labels) or f"train has: {listed(labels)}.",
     )

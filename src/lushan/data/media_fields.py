@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.common.parsing import parse_json
 from lushan.data import references
 from lushan.data.encode import arrow

@@ -16,8 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.common.parsing import parse_json
 from lushan.data import references
 from lushan.data.encode import arrow

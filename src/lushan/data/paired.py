@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.data import files
 from lushan.data.encode import arrow
 from lushan.data.labelled import Labelled, most, remember, remembered, require_column

@@ -8,8 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.data.encode import arrow
 from lushan.data.fields import Field, Fields, Text
 from lushan.data.raw_columns import Columns, halves

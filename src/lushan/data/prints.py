@@ -12,8 +12,7 @@ import hashlib
 import json
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
+from lushan.common.arrays import np, pa
 
 PLACES = ("id", "line", "file")
 """Columns that say where a row stood."""

@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.data import files
 from lushan.data.classes import Classes
 from lushan.data.encode import arrow

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.data.encode import arrow
 from lushan.errors import UserError
 from lushan.run import hashes

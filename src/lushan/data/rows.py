@@ -7,8 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.common.wording import plural
 from lushan.data import files
 from lushan.data import spans as char_spans

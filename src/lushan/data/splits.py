@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import pyarrow as pa
-
+from lushan.common.arrays import np, pa
+from lushan.common.wording import plural
 from lushan.data.encode import arrow
 from lushan.data.field_roles import targets
-from lushan.data.field_tables import classes, keys, present
+from lushan.data.field_tables import classes, classified, keys, present
 from lushan.data.fields import Fields, Number
 from lushan.errors import UserError
 
@@ -46,22 +45,38 @@ def divide(
     chosen = _assign([groups[i] for i in originals], sizes, seed)
     by_row = dict(zip(originals, chosen, strict=True))
     owner = [by_row[j] for j in first]
-    _bring_back(classes(table, fields), first, owner)
+    drawn, labels = set(owner), classes(table, fields)
+    _bring_back(labels, first, owner)
     splits = {}
     for name in names:
         rows = [i for i, split in enumerate(owner) if split == name]
         if not rows:
             share = "" if name == "train" else f" ({fractions[name]})"
             several = len(originals) < table.num_rows
+            held = plural(table.num_rows, "example")
             parts = f", in {len(originals)} parts that stay together" if several else ""
+            why, hint = f"the file has {held}{parts}", "Choose other fractions"
+            if name in drawn and labels is not None and (found := classified(table, fields)):
+                why = _all_alone(labels)
+                hint = f"Check {found[1].setting}: examples share a few labels"
             raise UserError(
-                f"nothing is left for {name}{share}: the file has {table.num_rows} examples{parts}",
+                f"nothing is left for {name}{share}: {why}",
                 key=f"data.{name}",
                 file=file,
-                hint="Choose other fractions, or name a file.",
+                hint=f"{hint}, or name a file.",
             )
         splits[name] = table.take(arrow.numbers(rows, pa.int64()))
     return splits
+
+
+def _all_alone(labels: Sequence[Sequence[str]]) -> str:
+    """Return why no example could be held out: what training has not seen cannot be evaluated."""
+    counts = Counter(label for row in labels for label in set(row))
+    alone = sum(any(counts[label] == 1 for label in row) for row in labels)
+    return (
+        f"{alone:,} of {len(labels):,} examples have a label that no other one has, and such an "
+        "example stays in training"
+    )
 
 
 def hold_out(

@@ -7,8 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.common.wording import plural
 from lushan.data.encode import arrow
 from lushan.errors import UserError

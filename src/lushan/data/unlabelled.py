@@ -13,8 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.data import corpora
 from lushan.data.dialogues import Dialogues
 from lushan.data.encode import arrow

@@ -14,6 +14,9 @@ SHOWN = 20
 """Names that are listed."""
 LONGEST = 40
 """Characters of a name that are shown; one that has more is probably a value."""
+WORDS = 4
+"""Words of a name that is probably a value, too."""
+_ENDS = (".", "!", "?", "。", "！", "？")
 
 
 def first_usual(names: Iterable[str], known: Iterable[str]) -> str | None:
@@ -71,4 +74,5 @@ def without_header(names: Collection[str], header: str = HEADER) -> str:
 
 def _is_value(name: str) -> bool:
     number = name.strip().lstrip("+-").replace(".", "", 1)
-    return len(name) > LONGEST or number.isdecimal()
+    sentence = len(name.split()) >= WORDS or name.rstrip().endswith(_ENDS)
+    return len(name) > LONGEST or number.isdecimal() or sentence

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,16 @@ def _compare(known: Mapping[str, Any], path: Path, name: str, found: str) -> Non
 
 def _refused(path: Path, problem: str) -> UserError:
     return UserError(problem, file=path, hint=_HINT)
+
+
+def is_listed(path: Path) -> bool:
+    """Return whether a file is one that a run has written and that decides something."""
+    place = Path(os.path.realpath(path))
+    for folder in place.parents:
+        if (known := _known(folder)) is not None:
+            name = place.relative_to(folder).as_posix()
+            return name in known["files"] or name in (CHECKSUMS, RESULT, "run.json")
+    return False
 
 
 # The list itself

@@ -210,7 +210,12 @@ def _division(config: Mapping[str, Any]) -> dict[str, Any]:
 @functools.lru_cache(maxsize=4096)
 def is_excluded(key: str) -> bool:
     """Return whether a dotted key, or one that it lies below, is among the `EXCLUDED`."""
-    return any(fnmatchcase(name, pattern) for name in _above(key) for pattern in EXCLUDED)
+    return any(_is_among(name, EXCLUDED) for name in _above(key))
+
+
+def _is_among(name: str, patterns: Sequence[str]) -> bool:
+    # Most are plain names, and each pattern takes the time of a regular expression.
+    return name in patterns or any("*" in p and fnmatchcase(name, p) for p in patterns)
 
 
 def _above(key: str) -> list[str]:
@@ -227,7 +232,7 @@ def unseen(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """
     found = []
     for key, (_, value) in differences(before, now, excluded=True).items():
-        named = [a for a in _above(key) if any(fnmatchcase(a, pattern) for pattern in OBSERVED)]
+        named = [a for a in _above(key) if _is_among(a, OBSERVED)]
         if named and value is not ABSENT and value not in (None, False, [], {}):
             found.append(named[0])
     return list(dict.fromkeys(found))

@@ -27,8 +27,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from lushan.common.parsing import parse_json
 from lushan.errors import RunFailed, UserError
 from lushan.run.files import TEMPORARY, read_bytes, write_json
@@ -70,6 +68,8 @@ def _system() -> str:
 
 
 def _born(pid: int) -> float:
+    import psutil
+
     # Both times come from the same clock, so that setting the clock does not part them.
     return round(float(psutil.Process(pid).create_time() - psutil.boot_time()), 2)
 
@@ -107,6 +107,8 @@ def is_alive(holder: LockHolder | None, beat: float, *, now: float | None = None
     if holder is None or holder.released:
         return False
     if holder.host == socket.gethostname() and holder.system == _system():
+        import psutil  # most runs have no holder, and tables read thousands
+
         if not psutil.pid_exists(holder.pid):
             return False
         try:

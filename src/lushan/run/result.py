@@ -16,7 +16,7 @@ from lushan.run.files import read_json, write_json
 from lushan.run.redaction import redact_config
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class RunResult:
     """Result of a run, from its life cycle to commands, launchers and studies.
 
@@ -144,6 +144,15 @@ class RunResult:
     def headline(self) -> str:
         """The one metric to show: the main one on test if it was tested, else as it is named."""
         return headline(self.main_metric, self.metrics)
+
+    def __repr__(self) -> str:
+        """Return what a run is known by, and its headline: a terminal shows no 500 lines."""
+        shown, main = "no metric", self.headline
+        if main in self.metrics:
+            measure, ends = self.measure(main), self.ci.get(main)
+            shown = f"{head(main, measure)}: {number(self.metrics[main], measure)}"
+            shown += f" ({interval(ends[0], ends[1], measure)})" if ends else ""
+        return f"<RunResult of {self.name} {self.run_id}, seed {self.seed}: {shown}; {self.folder}>"
 
     def _repr_html_(self) -> str:
         """Return its metrics with their intervals as a table, for notebooks."""

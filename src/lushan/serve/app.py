@@ -17,6 +17,7 @@ from lushan.serve.exchange import Gone, failed
 from lushan.serve.failures import Refused
 from lushan.serve.front import Access, Front
 from lushan.serve.limits import Bounds
+from lushan.serve.mistakes import refusal
 from lushan.serve.schemas import ErrorResponse, ModelCard, ModelList, State
 from lushan.serve.served import CHAT, COMPLETIONS, Runs, Served
 from lushan.version import VERSION
@@ -154,7 +155,11 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return _invalid(error, request.headers.get("content-type")).response
+        document = app.openapi()
+        operation = document["paths"][request.scope["route"].path][request.method.lower()]
+        body = operation["requestBody"]["content"]["application/json"]
+        narrowed = {**body, "components": document["components"]}
+        return refusal(error, request.headers.get("content-type"), narrowed).response
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -163,7 +168,11 @@ def _add_errors(app: FastAPI) -> None:
         if error.status_code == 404 and request.url.path not in paths:
             text = f"nothing is at this path; there are: {', '.join(paths)}"
             return Refused(404, text, code="path_not_found").response
-        return Refused(error.status_code, str(error.detail), headers=error.headers).response
+        text = str(error.detail)
+        if error.status_code == 405:
+            wanted = (error.headers or {}).get("Allow", "another method")
+            text = f"{request.method} is not answered here; write {wanted} {request.url.path}"
+        return Refused(error.status_code, text, headers=error.headers).response
 
     @app.exception_handler(Gone)
     async def gone(request: Request, error: Gone) -> Response:  # noqa: ARG001
@@ -182,48 +191,6 @@ def _unreadable(cause: BaseException) -> Refused:
     elif isinstance(cause, RecursionError):
         reason = "it is nested too deeply"
     return Refused(400, f"the body is no JSON that can be read: {reason}", code="invalid_json")
-
-
-def _invalid(error: RequestValidationError, content_type: str | None) -> Refused:
-    """Return the refusal that the first of several mistakes is; its input is not repeated."""
-    first, name = _foremost(error)
-    if isinstance(error.body, bytes):  # FastAPI reads a body as JSON where its header says so
-        stated = "it has none" if content_type is None else f"it is {content_type[:80]!r}"
-        text = f"the body is read as JSON with Content-Type: application/json, and {stated}"
-        return Refused(400, text, code="content_type")
-    if first["type"] == "model_attributes_type":
-        return Refused(400, "Input should be an object", param=name or None, code="object_type")
-    if first["type"] == "json_invalid":
-        return Refused(400, f"the body is no JSON: {first['ctx']['error']}", code="invalid_json")
-    return Refused(400, first["msg"], param=name or None, code=first["type"])
-
-
-def _foremost(error: RequestValidationError) -> tuple[Mapping[str, Any], str]:
-    """Return the first mistake, and its place.
-
-    A value that may be of several types has a mistake for each: what is wrong within it, or else
-    with it, says more than that it is not of one of them.
-    """
-    found = error.errors()
-    named = [(e, _field(e["loc"], error.body, missing=e["type"] == "missing")) for e in found]
-    first = named[0][1]
-    same = [
-        pair for pair in named if pair[1] == first or pair[1].startswith((f"{first}.", f"{first}["))
-    ]
-    return min(same, key=lambda pair: (pair[0]["type"].endswith("_type"), -len(pair[1])))
-
-
-def _field(place: Sequence[int | str], body: object, *, missing: bool) -> str:
-    """Return the place of a mistake in a body: pydantic's also names the types that were tried."""
-    name, value = "", body
-    for part in place:
-        if isinstance(value, dict) and (part in value or (missing and part == place[-1])):
-            name += f".{part}" if name else str(part)
-            value = value.get(part)
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            name += f"[{part}]"
-            value = value[part]
-    return name
 
 
 def _state_truth(app: FastAPI, *, with_key: bool) -> None:

@@ -224,6 +224,9 @@ class Front:
         if refusal is None and self.draining and path not in STATES:
             headers_of = {"Retry-After": "5", "Connection": "close"}
             refusal = Refused(503, "the server is ending", code="draining", headers=headers_of)
+        stated = headers.get("content-length", "0")
+        if not stated.isascii() or not stated.isdigit() or int(stated) > _MOST_DISCARDED:
+            raise refusal or self._too_large()  # it would not be read to its end anyway
         try:
             body = await asyncio.wait_for(
                 self._body(receive, refused=refusal is not None), self.bounds.seconds
@@ -246,10 +249,9 @@ class Front:
             if size <= self.bounds.body and not refused:
                 parts.append(message.get("body", b""))
         if size > self.bounds.body and not refused:
-            raise Refused(
-                413,
-                f"the body is larger than {self.bounds.body:,} bytes",
-                code="too_large",
-                headers={"Connection": "close"},
-            )
+            raise self._too_large()
         return b"".join(parts)
+
+    def _too_large(self) -> Refused:
+        text = f"the body is larger than {self.bounds.body:,} bytes"
+        return Refused(413, text, code="too_large", headers={"Connection": "close"})

@@ -194,7 +194,7 @@ def _levels(study: Study, text: str, key: str) -> Levels:
 
 def answer(plan: Plan, claims: Iterable[Claim]) -> list[Answer]:
     """Decide claims by the runs that are complete."""
-    members, answers = [run.member() for run in plan.runs], []
+    members, answers = plan.members, []
     for number, claim in enumerate(claims):
         found, measure = claim, collect.measure(members, claim.metric)
         if any(member.number(claim.metric) is not None for member in members):

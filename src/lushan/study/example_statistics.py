@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,11 @@ from numpy.typing import NDArray
 from lushan.common.units import Measure
 from lushan.config.allow_list import locate
 from lushan.config.rules import SCORE
-from lushan.metrics.statistics import Statistics
+from lushan.metrics.statistics import Sparse, Stored
 from lushan.study import comparable
 from lushan.study.collect import Member
 from lushan.study.records import Read, split_of
 from lushan.study.undecided import Undecided
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 Array = NDArray[np.float64]
 MOST_COUNTS = 60_000_000
@@ -119,8 +116,8 @@ def _measure(metric: str, runs: Sequence[Member]) -> Measure:
 
 
 def _side_by_side(
-    found: Sequence[Statistics], places: Sequence[Sequence[int]]
-) -> tuple[list[csr_matrix], list[int]]:
+    found: Sequence[Stored], places: Sequence[Sequence[int]]
+) -> tuple[list[Sparse], list[int]]:
     """Return the rows of each run, an example at the same place in all, and which examples."""
     examples: list[int] = []
     rows = []
@@ -131,12 +128,12 @@ def _side_by_side(
         if number and known != examples:
             raise Undecided("the runs measured different examples of the split")
         examples = known
-        rows.append(one.rows[[at[here[i]] for i in known]])
+        rows.append(one.rows.take([at[here[i]] for i in known]))
     return rows, examples
 
 
 def _dense(
-    name: str, rows: Sequence[csr_matrix], classes: Sequence[Sequence[str]], *, merges: bool
+    name: str, rows: Sequence[Sparse], classes: Sequence[Sequence[str]], *, merges: bool
 ) -> Array:
     """Return the statistics of some runs as (K, N, D), those of a class in the same columns.
 
@@ -166,11 +163,8 @@ def _dense(
 
 
 def _summed_over_classes(
-    rows: Sequence[csr_matrix], classes: Sequence[Sequence[str]], width: int
+    rows: Sequence[Sparse], classes: Sequence[Sequence[str]], width: int
 ) -> Array:
     """Return what a micro average follows from, (K, N, parts): all classes as one."""
-    found = []
-    for one, own in zip(rows, classes, strict=True):
-        sides = [one[:, p * len(own) : (p + 1) * len(own)].sum(1) for p in range(width)]
-        found.append(np.concatenate([np.asarray(side) for side in sides], axis=1))
-    return np.stack(found)
+    pairs = zip(rows, classes, strict=True)
+    return np.stack([one.summed(width, one.indices // len(own)) for one, own in pairs])

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import collections
+import copy
 import dataclasses
+import functools
 import json
+import re
 import shlex
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import OmegaConf
+
+from lushan.common.parsing import texts_in
 from lushan.common.units import Measure
-from lushan.config.check import check
+from lushan.config.check import check, check_top
 from lushan.config.compose import Known, compose
 from lushan.config.measures import measures
 from lushan.config.provenance import COMMAND_LINE
@@ -27,6 +33,9 @@ if TYPE_CHECKING:
 
 STALE = "stale"
 """The state of a complete run whose data, files or code are no longer what it was made from."""
+
+_MAY_NAME_SEED = re.compile(r"\$\{[^}]*(seed|\$\{)")
+"""An interpolation that names the seed, or whose own name is interpolated."""
 
 ORDER = (COMPLETE, STALE, RUNNING, INTERRUPTED, PRUNED, FAILED, NEW)
 
@@ -91,6 +100,11 @@ class Plan:
     notes: tuple[str, ...]
     stale: Mapping[Run, str] = dataclasses.field(default_factory=dict)
 
+    @functools.cached_property
+    def members(self) -> list[Member]:
+        """The runs as tables and claims know them, read once."""
+        return [run.member() for run in self.runs]
+
     def measures(self) -> dict[str, Measure]:
         """Return what the runs report, without the split's name, and what is known of it."""
         tasks = {json.dumps(run.config["task"], sort_keys=True): run.config for run in self.runs}
@@ -127,20 +141,38 @@ def plan(study: Study, on_progress: Callable[[int, int], None] | None = None) ->
     runs: list[Run] = []
     known: Known = {}
     for cell in cells:
-        cfg: DictConfig | None = None
+        of_seed: Callable[[int], dict[str, Any]] | None = None
         for seed in study.seeds:
             lines = study.overrides(cell, seed)
             try:
-                if cfg is None:
-                    cfg = compose(lines, known=known)
-                cfg.seed = seed  # its override is the last, and all that its runs differ in
-                config = check(cfg)
+                # The override of the seed is the last, and all that the runs of a cell differ in.
+                of_seed = of_seed or _by_seed(compose(lines, known=known))
+                config = of_seed(seed)
             except UserError as error:
                 raise _placed(error, study, cell, seed) from error
             runs.append(Run(cell, seed, tuple(lines), config, RunFolder.of(config)))
             if on_progress is not None:
                 on_progress(len(runs), wanted)
     return Plan(study, tuple(runs), tuple(_twice(runs)))
+
+
+def _by_seed(cfg: DictConfig) -> Callable[[int], dict[str, Any]]:
+    """Return the function from a seed to the checked config, checked whole once where it can be."""
+    written = OmegaConf.to_container(cfg, resolve=False)
+    alike = not any(_MAY_NAME_SEED.search(text) for text in texts_in(written))
+    first: dict[str, Any] | None = None
+
+    def of(seed: int) -> dict[str, Any]:
+        nonlocal first
+        cfg.seed = seed
+        if first is None or not alike:
+            first = check(cfg)
+            return first
+        config = {**copy.deepcopy(first), "seed": seed}
+        check_top(config)
+        return config
+
+    return of
 
 
 def _placed(error: UserError, study: Study, cell: Levels, seed: int) -> UserError:

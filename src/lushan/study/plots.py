@@ -34,7 +34,7 @@ def drawn(plan: Plan) -> list[Drawn]:
     Raises:
         UserError: No run is complete, or a metric is unknown.
     """
-    members = [run.member() for run in plan.runs]
+    members = plan.members
     found = []
     for number, plot in enumerate(plan.study.plots):
         over = (folds.AXIS,) if {folds.AXIS} & {*plan.study.axes} - {plot.x} else ()

@@ -10,7 +10,7 @@ from typing import Any
 from lushan.common.parsing import parse_json
 from lushan.data.record_schema import RecordSchema
 from lushan.errors import UserError
-from lushan.metrics.statistics import Statistics, unpacked
+from lushan.metrics.statistics import Stored, unpacked
 from lushan.run import checksums, inside
 from lushan.study.collect import SPLITS, Member
 from lushan.study.schemas import schema_of
@@ -81,7 +81,7 @@ def read(folder: Path, split: str, schema: RecordSchema) -> Records:
     return records
 
 
-def read_statistics(folder: Path, split: str) -> dict[str, Statistics]:
+def read_statistics(folder: Path, split: str) -> dict[str, Stored]:
     """Return what each example of a run's split adds to its metrics, by name.
 
     Raises:

@@ -49,7 +49,7 @@ def grids(plan: Plan) -> list[Grid]:
     Raises:
         UserError: No run is complete, or a metric is unknown.
     """
-    members = [run.member() for run in plan.runs]
+    members = plan.members
     found = []
     for number, table in enumerate(plan.study.tables):
         grid = arranged(plan, members, table, f"tables.{number}.metrics")

@@ -151,7 +151,7 @@ class Task(TaskMetrics):
             what = plural(cut, "word or text was", "words or texts were")
             yield f"{split}: {what} cut by max_length"
         if unknown := counts.get("unknown"):
-            yield f"{split}: {unknown} texts hold no known token"
+            yield f"{split}: {plural(unknown, 'text holds', 'texts hold')} no known token"
         lost = counts.get("unknown_tokens", 0)
         if tokens := counts.get("tokens"):  # of a head, which reads and does not write
             if lost >= NOTED_SHARE * tokens > 0:

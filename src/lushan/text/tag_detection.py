@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
+from lushan.common.arrays import np
 from lushan.errors import UserError
 from lushan.text.tags import SCHEMES, has_letter, is_tag, transitions
 

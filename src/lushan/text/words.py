@@ -10,9 +10,18 @@ from collections.abc import Iterable, Sequence
 Offsets = list[tuple[int, int]]
 
 _HAN = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_ALONE = re.compile(rf"[{_HAN}\u3001-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]")
-_RUNS = re.compile(rf"{_ALONE.pattern}|[^\s{_ALONE.pattern[1:-1]}]+")
+_ALONE = rf"{_HAN}\u3001-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
 _ASCII = re.compile(r"[@#]?[A-Za-z0-9](?:\S*[A-Za-z0-9])?|\S")
+
+
+@functools.cache  # large sets of characters take milliseconds to compile
+def _alone() -> re.Pattern[str]:
+    return re.compile(f"[{_ALONE}]")
+
+
+@functools.cache
+def _runs() -> re.Pattern[str]:
+    return re.compile(rf"[{_ALONE}]|[^\s{_ALONE}]+")
 
 
 def split_words(text: str) -> tuple[list[str], Offsets]:
@@ -26,7 +35,7 @@ def split_words(text: str) -> tuple[list[str], Offsets]:
     """
     words: list[str] = []
     offsets: Offsets = []
-    for run in _RUNS.finditer(text):
+    for run in _runs().finditer(text):
         for start, end in _pieces(run[0]):
             words.append(run[0][start:end])
             offsets.append((run.start() + start, run.start() + end))
@@ -76,7 +85,7 @@ def join_words(words: Sequence[str]) -> tuple[str, Offsets]:
 
 
 def _is_alone(character: str) -> bool:
-    return bool(_ALONE.match(character))
+    return bool(_alone().match(character))
 
 
 def locate_words(words: Sequence[str], text: str) -> Offsets | None:

@@ -13,13 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from lushan.common.arrays import np
 from lushan.common.parsing import OutOfBounds, read_bounded
 from lushan.errors import UserError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image as Picture
 
 MOST_PIXELS = 100_000_000

@@ -1,5 +1,6 @@
 """`import lushan`: what the command line does, from Python."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -83,6 +84,31 @@ def test_a_result_shows_its_metrics_in_a_notebook(study):
     assert str(result.folder) in shown
 
 
+def test_a_result_is_printed_in_a_line(study):
+    _, result = study
+    shown = str(result)
+    assert shown == repr(result)
+    value = f"{100 * result.metrics['test/entity_f1']:.2f}"
+    for part in (result.run_id, result.name, "seed 2", f"test/entity_f1, %: {value}"):
+        assert part in shown
+    assert str(result.folder) in shown
+    assert len(shown) < 200 + len(str(result.folder))
+    ends = " to ".join(f"{100 * end:.2f}" for end in (0.25, 0.5))
+    assert f"({ends})" in repr(dataclasses.replace(result, ci={result.headline: [0.25, 0.5]}))
+    assert "no metric" in repr(dataclasses.replace(result, metrics={}))
+
+
+def test_rows_of_a_run_that_reads_no_text_are_explained(tmp_path):
+    lines = ["task=recommend", "data=sample_interactions", "trainer=cpu", "trainer.max_epochs=1"]
+    places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
+    model = lushan.load(lushan.train([*lines, *places]).folder)
+    with pytest.raises(lushan.UserError, match="which field holds the history") as caught:
+        model.predict(["River 1"])
+    assert str(caught.value).startswith("rows: ")
+    assert "Write rows with" in str(caught.value)
+    assert "+data" not in str(caught.value)
+
+
 def test_predictions_are_those_of_the_command(ner_run, tmp_path, capsys):
     texts = ["Anna lives in Paris .", "Nobody \u2028 does."]
     model = lushan.load(ner_run)
@@ -115,8 +141,18 @@ def test_texts_are_written_as_by_the_seed(lm_run):
     [
         (lambda model: model.predict("Anna"), "rows: this is a list"),
         (lambda model: model.predict({"text": "Anna"}), "rows: this is a list"),
-        (lambda model: model.predict([{"text": 3}]), "<rows>:1: the text is no text"),
-        (lambda model: model.predict(["Anna", 3]), "<rows>:2: a JSON object is expected"),
+        (lambda model: model.predict(None), "rows: this is a list"),
+        (lambda model: model.predict(["Anna", {"text": 3}]), "rows[1]: the text is no text"),
+        (lambda model: model.predict(["Anna", 3]), "rows[1]: this is no row (found 3)"),
+        (lambda model: model.predict(["Anna", None]), "rows[1]: this is no row (found 'None')"),
+        (lambda model: model.predict(["Anna", {}]), "rows[1]: the text is missing"),
+        (lambda model: model.predict(["Anna", b"Bob"]), "rows[1]: this is no row"),
+        (lambda model: model.predict([{"text": {1}}]), "rows[0]: set cannot be written as JSON"),
+        (lambda model: model.predict(["Anna", "\ud800"]), "rows[1]: a text holds half of a surro"),
+        (
+            lambda model: model.predict([{"tokens": ["a"]}, {"tokens": [2]}]),
+            "rows[1]: tokens must be a list of words (found [2])",
+        ),
         (lambda model: model.generate(["Anna"]), "writes no text from a prompt"),
         (lambda model: model.generate(["Anna"], wide=3), "wide: generation has no such setting"),
         (lambda model: model.embed(["Anna"]), "a run of another task"),

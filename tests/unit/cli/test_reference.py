@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+import lushan
 from lushan.cli import doctor
 from lushan.common import extras
 from lushan.config import reference
@@ -54,6 +55,23 @@ def test_groups_their_options_and_their_arguments(cli_inside):
     assert "override /model: bert_tiny" in cli_inside("options", "experiment/sample/ner").out
 
 
+def test_every_key_of_a_config_is_explained_also_those_that_hold_others(cli_inside):
+    config = lushan.compose(["experiment=sample/ner", "model=bert_tiny"])
+    holders = [name for name in config if name != "resolved"]
+    holders += ["task.head", "task/head", "model.config", "paths"]
+    for key in holders:
+        done = cli_inside("explain", key, "experiment=sample/ner", "model=bert_tiny", "--json")
+        assert done.code == 0, (key, done.err)
+        found = json.loads(done.out)
+        group = key.replace(".", "/")
+        if group in config.choices:
+            chosen = config.choices[group]
+            assert (found["key"], found["value"]) == (group, chosen)
+            assert chosen in [*found["options"], None]
+            assert found["options"]
+    assert "task/head=crf" in cli_inside("explain", "task.head", "experiment=sample/ner").out
+
+
 def test_a_key_is_explained(cli_inside):
     lines = cli_inside("explain", "optimizer.lr").out.splitlines()
     assert lines[0] == "optimizer.lr"
@@ -74,6 +92,7 @@ def test_a_key_is_explained(cli_inside):
         (["options", "optimiser"], "there is no such group"),
         (["options", "optimizer/adamww"], "Did you mean 'adamw'?"),
         (["explain", "optimizer.lrr"], "Did you mean 'optimizer.lr'?"),
+        (["explain", "task.hed", "task=ner"], "Did you mean 'task.head'?"),
         (["explain", "optimizer.lr=3"], "this is an override, and no key"),
         (["explain", "optimizer.lr", "optimizer=adamm"], "adamm"),
     ],

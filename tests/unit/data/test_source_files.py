@@ -12,7 +12,8 @@ import pytest
 from tests.helpers.asked import made
 from tests.helpers.costs import cost
 
-from lushan.data.fields import LABELLED
+from lushan.data.fields import LABELLED, Labels
+from lushan.data.fields import Text as TextField
 from lushan.data.formats import Conll, Jsonl, Table, Text
 from lushan.data.labels import labels_of
 from lushan.data.source import Corpus, FileSource
@@ -282,3 +283,78 @@ def test_texts_that_train_has_too_are_counted(write) -> None:
     train, test = write("a", "label,text\na,b\nb,c\n"), write("b", "label,text\na,c\nb,d\n")
     notes = Table(train=train, test=test).read().notes
     assert notes == ["test: 1 of 2 texts also occur in train"]
+
+
+ALIKE = "labels differ in case, spaces or width alone"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options", "note"),
+    [
+        ("x.csv", "label,text\nPos,a\npos,b\npos,c\nneg,d\n", {}, "'Pos' (1) and 'pos' (2)"),
+        (
+            "x.csv",
+            'label,text\n"a b",a\n"a  b",b\nＡＢ,c\nab,d\n',
+            {},
+            "'a  b' (1) and 'a b' (1); ",
+        ),
+        ("x.conll", "a B-per\nb I-per\n\nc B-PER\nd B-LOC\n", {}, "'PER' (1) and 'per' (1)"),
+        (
+            "x.jsonl",
+            '{"text": "a", "labels": ["x", "y"]}\n{"text": "b", "labels": ["X"]}\n',
+            {"fields": {"label": Labels()}, "label": "labels"},
+            "'X' (1) and 'x' (1)",
+        ),
+    ],
+)
+def test_labels_that_look_alike_are_counted(write, name, text, options, note) -> None:
+    kind = {"csv": Table, "conll": Conll, "jsonl": Jsonl}[name.partition(".")[2]]
+    fields = options.pop("fields", None)
+    path = write(name, text)
+    wanted = None if fields is None else {"text": TextField(), **fields}
+    (found,) = kind(train=path, **options).read(wanted).notes
+    assert found.startswith(f"train: {ALIKE}: ")
+    assert note in found
+
+
+def test_labels_that_are_apart_are_not_counted(write) -> None:
+    path = write("x.csv", "label,text\npos,a\nneg,b\npose,c\n")
+    assert Table(train=path).read().notes == []
+    many = "".join(f"x{n},a{n}\nX{n},b{n}\n" for n in range(7))
+    (note,) = Table(train=write("y.csv", f"label,text\n{many}")).read().notes
+    assert note.endswith("; and 2 more")
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_examples_with_labels_of_their_own_say_why_none_is_left(write, refused, split) -> None:
+    rows = "".join(f"l{n},text {n}\n" for n in range(20))
+    path = write("x.csv", f"label,text\n{rows}")
+    error = refused(Table(train=path, **{split: 0.2}).read)
+    assert error.key == f"data.{split}"
+    assert "20 of 20 examples have a label that no other one has" in error.problem
+    assert "Check data.label" in str(error.hint)
+    few = write("y.csv", "label,text\na,x\nb,y\n")
+    error = refused(Table(train=few, **{split: 0.1}).read)
+    assert "the file has 2 examples" in error.problem
+    assert "Choose other fractions" in str(error.hint)
+
+
+def test_what_a_cell_holds_is_shortened_where_it_is_shown(write, refused) -> None:
+    long, other = "9" * 400, "x" * 400
+    path = write("x.csv", f"label,text\n{long},a\n{other},b\n{other.upper()},c\n")
+    notes = Table(train=path).read().notes
+    assert len(notes) == 2
+    assert max(map(len, notes)) < 300
+    test = write("y.csv", f"label,text\n{'z' * 400},d\n")
+    error = refused(labels_of, Table(train=path, test=test).read())
+    assert len(error.problem) < 200
+    assert len(str(error.hint)) < 300
+
+
+@pytest.mark.parametrize("first", ["a fine film here,bad", "It rained.,good", "下雨了。,好"])
+def test_a_table_without_a_header_says_so(write, refused, first) -> None:
+    path = write("x.csv", f"{first}\nanother text,good\n")
+    error = refused(Table(train=path).read, LABELLED)
+    assert "the file has no header: name its 2 columns by data.columns=[...]" in str(error.hint)
+    known = write("y.csv", "my words,what it is\na,b\n")
+    assert "no header" not in str(refused(Table(train=known).read, LABELLED).hint)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.conftest import trained
 from tests.helpers import command
 
 from lushan.inference.generator import open_generator
@@ -53,3 +54,14 @@ def assistant(tmp_path_factory):
     build = ("index", "build", "faq.jsonl", "--text", "q", "--model", "bm25", "--output", "words")
     assert command.inside(*build, cwd=folder).code == 0
     return folder / "shop.yaml"
+
+
+@pytest.fixture(scope="module")
+def embedding_run(tmp_path_factory):
+    """A run that makes vectors of texts."""
+    folder = tmp_path_factory.mktemp("vectors")
+    rows = [{"query": f"what is {w}", "positive": f"{w} is a word"} for w in "abcdefgh"]
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    files = [f"data.train={path}", f"data.validation={path}", f"data.test={path}"]
+    return trained(folder, "task=embedding", "data=jsonl", *files)

@@ -278,7 +278,28 @@ def test_what_curl_does_by_default_is_said_to_be_no_json(http):
         assert response.status_code == 400
         assert "Content-Type: application/json" in error(response)["message"]
     found = error(http.post("/v1/completions", json=[1]))
-    assert found["message"] == "Input should be an object"
+    assert "the body must be an object with prompt; found a list" in found["message"]
+
+
+def test_a_stated_length_beyond_all_bounds_is_refused_before_the_body(server, http):
+    host, port = server.url.removeprefix("http://").split(":")
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    for length in (10**9, 10**19):
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            connection.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode())
+            assert b"413" in connection.recv(1000).splitlines()[0]
+    assert http.post("/v1/completions", json=BODY).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD"])
+def test_a_method_that_is_not_answered_names_the_one_that_is(http, method):
+    response = http.request(method, "/v1/completions")
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "POST"
+    if method != "HEAD":
+        assert error(response)["message"] == (
+            f"{method} is not answered here; write POST /v1/completions"
+        )
 
 
 def test_a_path_that_is_not_served_names_those_that_are(http):
@@ -290,10 +311,10 @@ def test_a_path_that_is_not_served_names_those_that_are(http):
 @pytest.mark.parametrize(
     ("stop", "param", "message"),
     [
-        (["a"] * 17, "stop", "at most 16 items"),
-        (["a", 1], "stop[1]", "valid string"),
-        (["a", "b" * 1001], "stop[1]", "at most 1000 characters"),
-        (5, "stop", "valid string"),
+        (["a"] * 17, "stop", "at most 16 entries"),
+        (["a", 1], "stop[1]", "must be a text of"),
+        (["a", "b" * 1001], "stop[1]", "at most 1,000 characters"),
+        (5, "stop", "must be a text of"),
     ],
 )
 def test_of_a_value_of_several_types_what_is_wrong_is_said(http, stop, param, message):

@@ -26,16 +26,6 @@ def image_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def embedding_run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("vectors")
-    rows = [{"query": f"what is {w}", "positive": f"{w} is a word"} for w in "abcdefgh"]
-    path = folder / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    files = [f"data.train={path}", f"data.validation={path}", f"data.test={path}"]
-    return trained(folder, "task=embedding", "data=jsonl", *files)
-
-
-@pytest.fixture(scope="module")
 def reranker_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranking")
     rows = [{"query": f"what is {w}", "passage": f"{w} is it", "negatives": ["no"]} for w in "abcd"]

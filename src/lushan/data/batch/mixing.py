@@ -9,12 +9,15 @@ an epoch holds is a function of the seed and its number alone.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from lushan.common.arrays import np
 
-Indices = NDArray[np.int64]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+Indices: TypeAlias = "NDArray[np.int64]"
 Measure = Literal["tokens", "examples"]
 Stopping = Literal["first_exhausted", "all_exhausted"]
 

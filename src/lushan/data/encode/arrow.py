@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
+from lushan.common.arrays import np, pa
 
 _MOST = 2**31 - 1
 """Bytes or items that a column's 32-bit offsets reach."""

@@ -13,9 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-import pyarrow as pa
-
+from lushan.common.arrays import np, pa
 from lushan.data.encode import arrow
 from lushan.data.encode.store import map_file, release
 from lushan.run.caches import replacing

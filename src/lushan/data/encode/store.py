@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.common.parsing import parse_json
 from lushan.run.caches import provide, replacing
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.common.override_text import typed
 from lushan.common.wording import plural
 from lushan.configurable import configurable

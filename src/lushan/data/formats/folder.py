@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.configurable import configurable
 from lushan.data import files
 from lushan.data.encode import arrow

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.configurable import configurable
 from lushan.data import files, folders, unpacking
 from lushan.data.classes import Classes

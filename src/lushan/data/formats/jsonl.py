@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.configurable import configurable
 from lushan.data import unpacking
 from lushan.data.fields import Fields

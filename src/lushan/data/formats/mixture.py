@@ -6,8 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.configurable import configurable
 from lushan.data.batch.mixing import Measure, Mix, Stopping
 from lushan.data.encode import arrow

@@ -6,8 +6,7 @@ import dataclasses
 import io
 from typing import TYPE_CHECKING, ClassVar
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.configurable import configurable
 from lushan.data.encode import arrow
 from lushan.data.fields import DIALOGUES, Fields, Image, Label, Text

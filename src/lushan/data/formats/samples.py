@@ -13,8 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, TypeVar
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.configurable import configurable
 from lushan.data.encode import arrow
 from lushan.data.fields import DIALOGUES, DOCUMENTS, LABELLED, PAIRS, WORDS, Fields
@@ -23,6 +22,7 @@ from lushan.errors import UserError
 from lushan.text.words import join_words
 
 T = TypeVar("T")
+Values = dict[str, Sequence[str] | Sequence[Sequence[str]]]
 Example = tuple[list[str], list[str]]
 SIZES = {"train": 200, "validation": 60, "test": 60}
 
@@ -167,7 +167,7 @@ def _sentences(split: str) -> Iterator[Example]:
 
 def _words(text: str) -> list[str]:
     """Words between blanks; each Chinese character is one."""
-    return re.findall(r"[\u3001-\u9fff\uff00-\uffef]|[^\s\u3001-\u9fff\uff00-\uffef]+", text)
+    return [word for part in text.split() for word in ([part] if part.isascii() else part)]
 
 
 def _reviews(split: str) -> Iterator[tuple[str, str]]:
@@ -221,56 +221,87 @@ class SampleTable(Sample):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Make one split."""
-        lines = range(1, SIZES[split] + 1)
+        lines = self._lines(split)
         return pa.table(
             {
-                "id": arrow.texts([f"{split}:{n}" for n in lines]),
+                "id": arrow.texts(self._ids(split)),
                 **self._columns(split),
                 "line": arrow.numbers(lines, pa.int64()),
                 "file": arrow.texts([f"{self.name}/{split}"] * len(lines)),
             }
         )
 
+    @staticmethod
+    def _lines(split: str) -> range:
+        return range(1, SIZES[split] + 1)
+
+    def _ids(self, split: str) -> list[str]:
+        return [f"{split}:{n}" for n in self._lines(split)]
+
+
+@dataclasses.dataclass(kw_only=True)
+class SampleTexts(SampleTable):
+    """A set of texts and lists of texts, which are hashed without Arrow."""
+
+    @abc.abstractmethod
+    def _values(self, split: str) -> Values:
+        """Return the values of the columns of a split that fields describe."""
+
+    def hash_of(self, split: str, name: str) -> str:
+        """Return the hash that is that of the rows, of which the first two columns count."""
+        columns = {"id": self._ids(split), **self._values(split), "line": self._lines(split)}
+        names = list(columns)[:3]
+        rows = zip(*(columns[name] for name in names), strict=True)
+        return hash_json([dict(zip(names, row, strict=True)) for row in rows])
+
+    def _columns(self, split: str) -> dict[str, pa.Array]:
+        return {name: _column(values) for name, values in self._values(split).items()}
+
+
+def _column(values: Sequence[str] | Sequence[Sequence[str]]) -> pa.Array:
+    texts = [value for value in values if isinstance(value, str)]
+    return arrow.texts(texts) if texts else arrow.text_lists(values)
+
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleNER(SampleTable):
+class SampleNER(SampleTexts):
     """Sentences in English and Chinese with people, places and organisations."""
 
     gives: ClassVar[Fields | None] = WORDS
 
     name: ClassVar[str] = "sample_ner"
 
-    def _columns(self, split: str) -> dict[str, pa.Array]:
+    def _values(self, split: str) -> Values:
         tokens, tags = zip(*_fresh(_sentences, split), strict=True)
-        return {"tokens": arrow.text_lists(tokens), "tags": arrow.text_lists(tags)}
+        return {"tokens": tokens, "tags": tags}
 
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleReviews(SampleTable):
+class SampleReviews(SampleTexts):
     """Reviews in English and Chinese: positive, negative or neutral."""
 
     gives: ClassVar[Fields | None] = LABELLED
 
     name: ClassVar[str] = "sample_reviews"
 
-    def _columns(self, split: str) -> dict[str, pa.Array]:
+    def _values(self, split: str) -> Values:
         texts, labels = zip(*_fresh(_reviews, split), strict=True)
-        return {"text": arrow.texts(texts), "label": arrow.texts(labels)}
+        return {"text": texts, "label": labels}
 
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SampleText(SampleTable):
+class SampleText(SampleTexts):
     """Short documents in English and Chinese: a few reviews each, without their labels."""
 
     gives: ClassVar[Fields | None] = DOCUMENTS
 
     name: ClassVar[str] = "sample_text"
 
-    def _columns(self, split: str) -> dict[str, pa.Array]:
-        return {"text": arrow.texts(_fresh(_documents, split))}
+    def _values(self, split: str) -> Values:
+        return {"text": _fresh(_documents, split)}
 
 
 def _documents(split: str) -> Iterator[str]:
@@ -337,20 +368,20 @@ In {LOC} it may rain today .	rain in {LOC}	it may rain in {LOC}
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class SamplePairs(SampleTable):
+class SamplePairs(SampleTexts):
     """News in English and Chinese with their headlines; in evaluation two of each."""
 
     gives: ClassVar[Fields | None] = PAIRS
 
     name: ClassVar[str] = "sample_pairs"
 
-    def _columns(self, split: str) -> dict[str, pa.Array]:
+    def _values(self, split: str) -> Values:
         news = _fresh(_news, split)
         most = 1 if split == "train" else 2
         return {
-            "source": arrow.texts([join_words(sentences)[0] for sentences, _ in news]),
-            "targets": arrow.text_lists([headlines[:most] for _, headlines in news]),
-            "lead": arrow.texts([sentences[0] for sentences, _ in news]),
+            "source": [join_words(sentences)[0] for sentences, _ in news],
+            "targets": [headlines[:most] for _, headlines in news],
+            "lead": [sentences[0] for sentences, _ in news],
         }
 
 

@@ -8,15 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
+from lushan.common.arrays import np, pa
 from lushan.configurable import configurable
 from lushan.data import corpora, documents, files, folders, unpacking
 from lushan.data.agreement import require_fields
 from lushan.data.batch.streaming import Stream as Rows
-from lushan.data.corpora import KEY, SCHEMA, Documents
+from lushan.data.corpora import KEY, Documents, corpus_schema
 from lushan.data.documents import require_text, usual_field
 from lushan.data.encode import arrow
 from lushan.data.encode.store import write_table
@@ -32,6 +29,7 @@ from lushan.text import hub
 
 if TYPE_CHECKING:
     from datasets import IterableDataset
+    from numpy.typing import NDArray
 
 KEPT = 2
 """Windows that stay on the disk: this one and the one before, for ranks that are still there."""
@@ -150,7 +148,7 @@ class Stream(HubSet):
                 # Every start inspects the first one: the tokenizer is trained on it.
                 if 0 < int(old.stem.partition("-")[2]) <= number - KEPT:
                     remove(old)
-        return Documents(*write_table(place, SCHEMA, self._window(number))).table
+        return Documents(*write_table(place, corpus_schema(), self._window(number))).table
 
     def window_fingerprint(self, number: int) -> str:
         """A hash of what decides a window."""
@@ -162,7 +160,7 @@ class Stream(HubSet):
 
     def _window(self, number: int) -> Iterator[pa.RecordBatch]:
         held_out = self._held_out()
-        place = SCHEMA.get_field_index(KEY)
+        place = corpus_schema().get_field_index(KEY)
         for batch in self._batches(self._rows(number)):
             keys = arrow.as_numpy(batch.column(place))
             kept = np.flatnonzero(~np.isin(keys, held_out))
@@ -213,7 +211,7 @@ class Stream(HubSet):
         self, columns: Columns, split: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """A corpus's table of some rows, whose only column are the texts."""
-        return Documents(*write_table(None, SCHEMA, self._batches(columns))).table
+        return Documents(*write_table(None, corpus_schema(), self._batches(columns))).table
 
     def _batches(self, columns: Columns) -> Iterator[pa.RecordBatch]:
         name = str(columns.file)

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.common.override_text import typed
 from lushan.common.wording import plural
 from lushan.configurable import configurable

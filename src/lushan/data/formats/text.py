@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import numpy as np
-import pyarrow as pa
-
+from lushan.common.arrays import np, pa
 from lushan.configurable import configurable
 from lushan.data import corpora, documents, files
 from lushan.data.agreement import require_fields

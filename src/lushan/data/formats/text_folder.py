@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-import pyarrow as pa
-
+from lushan.common.arrays import pa
 from lushan.common.wording import plural
 from lushan.configurable import configurable
 from lushan.data import files
