@@ -144,7 +144,8 @@ def monitor(
         redacts=redact,
     )
     settings.require_sound()
-    waiting = length("--every", every)
+    if (waiting := length("--every", every)) < 1:
+        raise UserError("must be 1 s or more", key="--every", value=every)
     for run in runs:
         early.require_run(run)
     monitoring.run(

@@ -229,13 +229,13 @@ def table(
         echo(text)
     else:
         target = write if write.is_absolute() or write.parent != Path() else file.parent / write
-        _write_page(made, text, target)
+        _write_page(made, text, target, str(write))
         echo(str(target), err=True)
     for note in apart:
         echo(note, err=True)
 
 
-def _write_page(made: Plan, text: str, target: Path) -> None:
+def _write_page(made: Plan, text: str, target: Path, named: str) -> None:
     """A study's page, and its plots beside it."""
     from lushan.run.files import write_page
     from lushan.study import render
@@ -248,7 +248,7 @@ def _write_page(made: Plan, text: str, target: Path) -> None:
         for plot in drawn(made):
             save(plot.figure, target.parent / plot.name)
             shown[plot.name] = plot.caption
-    write_page(target, render.page(made, text, shown))
+    write_page(target, render.page(made, text, shown, named))
 
 
 @app.command(

@@ -86,8 +86,15 @@ def _against(grid: Grid, table: Table) -> Grid:
     return compared(grid, row, table.test, column)
 
 
-def page(plan: Plan, text: str, plots: Mapping[str, str]) -> str:
-    """A study as a page: what was asked, how it is run, what came out."""
+def page(plan: Plan, text: str, plots: Mapping[str, str], target: str = "README.md") -> str:
+    """A study as a page: what was asked, how it is run, what came out.
+
+    Args:
+        plan: Of the study.
+        text: Its tables.
+        plots: Files of plots to their captions.
+        target: What `--write` names.
+    """
     study = plan.study
     name = shlex.quote(_from_here(study.file))
     axes = [
@@ -98,7 +105,7 @@ def page(plan: Plan, text: str, plots: Mapping[str, str]) -> str:
         f"# {study.title}",
         "```\n"
         f"lushan study run {name}\n"
-        f"lushan study table {name} --write README.md    # this page\n"
+        f"lushan study table {name} --write {shlex.quote(target)}    # this page\n"
         "```",
         f"Every run: `{shlex.join(study.base)}`; seeds {', '.join(map(str, study.seeds))}.\n\n"
         + "\n".join(axes),

@@ -50,6 +50,10 @@ def test_from_its_file_to_its_page(file, cli, cli_inside, tmp_path):
     assert shown.code == 0, shown.err
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert page.startswith("# Does a CRF help?")
+    assert "--write README.md    # this page" in page
+    cli_inside("study", "table", file, "--write", "MORE.md")
+    other = (tmp_path / "MORE.md").read_text(encoding="utf-8")
+    assert other == page.replace("--write README.md", "--write MORE.md")
     assert "| linear |" in page
     assert "\n- Nothing is learned here.\n" in page
     assert "![val/loss by head: mean and standard deviation over n = 2 seeds](plot.png)" in page
