@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lushan.run.progress import over
+
 THRESHOLD = 0.8
 MOST_CHARACTERS = 1 << 25
 """Characters of all texts; with more, near-duplicates are not searched for."""
@@ -114,7 +116,7 @@ def _some(texts: Sequence[str]) -> Iterator[list[list[str]]]:
     """The words and characters of texts, a bounded number of texts at a time."""
     held: list[list[str]] = []
     size = 0
-    for text in texts:
+    for text in over(texts, "texts"):
         held.append(_UNIT.findall(text.casefold()))
         size += len(held[-1])
         if size > _AT_ONCE:

@@ -151,8 +151,8 @@ def _executed(arguments: list[str]) -> int:
         echo("Aborted!", err=True)
         return 1
     except typer.TyperException as error:  # a mistake in the arguments
-        if (unknown := options.refusal(error)) is not None:
-            raise unknown from error
+        if (mistake := options.refusal(error) or options.of_value(error)) is not None:
+            raise mistake from error
         shown: Any = error  # a class of the parser that typer carries
         shown.show()
         return int(shown.exit_code)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import typer
 
-from lushan.errors import UnknownKey, nearest
+from lushan.errors import UnknownKey, UserError, nearest
 
 PEERS: Mapping[str, tuple[str, ...]] = {
     "--max-new-tokens": ("max_length", "max_tokens", "max_gen_len", "length"),
@@ -64,6 +65,33 @@ def refusal(error: typer.TyperException) -> UnknownKey | None:
         key=str(wrong),
         hint=hint or f"`{context.command_path} --help` shows those that there are.",
     )
+
+
+_WORDS = (
+    (r"Input should be greater than or equal to (\S+)", r"must be \1 or more"),
+    (r"Input should be less than or equal to (\S+)", r"must be \1 at most"),
+    (r"Input should be greater than (\S+)", r"must be above \1"),
+    (r"Input should be less than (\S+)", r"must be below \1"),
+    (r"Input should be a valid integer.*", "must be a whole number"),
+    (r"Input should be a valid number.*", "must be a number"),
+    (r"Input should be (a finite number|a valid \w+).*", r"must be \1"),
+    (r"Input should be (.+)", r"must be \1"),
+    (r"Value error, (.+?)\.?$", r"\1"),
+)
+"""What the library that reads options says of a value, and what is said here."""
+
+
+def of_value(error: typer.TyperException) -> UserError | None:
+    """Return the mistake of an option's value; None of any other mistake."""
+    param: Any = getattr(error, "param", None)
+    message = str(getattr(error, "message", ""))
+    if param is None:
+        return None
+    for theirs, ours in _WORDS:
+        if (found := re.search(theirs, message)) is not None:
+            problem = found.expand(ours) if "\\" in ours else ours
+            return UserError(problem, key=max(param.opts, key=len))
+    return None
 
 
 def suggestion(wrong: str, known: Collection[str], command: str) -> str | None:

@@ -154,7 +154,7 @@ def argument(key: str, overrides: Sequence[str] = ()) -> tuple[Argument, provena
         place = provenance.place_of_key(key)
         return _of_group(group, choices[group], place), place
     plain = OmegaConf.select(cfg, key, default=NOTHING, throw_on_missing=False)
-    if key not in known and plain is NOTHING:
+    if not key or (key not in known and plain is NOTHING):
         nodes = {above.replace("/", ".") for above in choices}
         raise UserError(
             "there is no such key",

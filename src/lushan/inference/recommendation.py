@@ -18,6 +18,7 @@ from lushan.data.catalogue import Catalogue
 from lushan.errors import UserError, did_you_mean
 from lushan.inference.load import Loaded, load
 from lushan.inference.prediction import autocast, writing
+from lushan.run.progress import over
 from lushan.tasks.batches import Batch
 
 AT_ONCE = 256
@@ -125,7 +126,7 @@ def _of_user(loaded: Loaded, user: str) -> list[str]:
 def scores_of(loaded: Loaded, task: Recommends, histories: Sequence[Sequence[str]]) -> Scores:
     """Return the model's scores of all items after each history, (N, I)."""
     found = []
-    for start in range(0, len(histories), AT_ONCE):
+    for start in over(range(0, len(histories), AT_ONCE), "histories"):
         rows = {"history": [list(own) for own in histories[start : start + AT_ONCE]]}
         features = loaded.task.encode(rows, 0, loaded.processor, loaded.limits)
         count = len(features["length"])

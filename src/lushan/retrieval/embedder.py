@@ -21,6 +21,7 @@ from lushan.models import encoders
 from lushan.models.embedding import EmbeddingModel
 from lushan.run.artifacts import is_run
 from lushan.run.config_yaml import no_run
+from lushan.run.progress import over
 from lushan.tasks.batches import pad_ids
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Embedder:
         found = np.zeros((len(texts), self.model.encoder.width), dtype=np.float32)
         with torch.inference_mode():
             lengths = np.array([len(ids) for ids in whole], dtype=np.int64)
-            for rows in plan_evaluation(lengths, bound=_TOKENS):
+            for rows in over(plan_evaluation(lengths, bound=_TOKENS), "vectors"):
                 batch = pad_ids([whole[row] for row in rows], self.tokenizer.pad_token_id)
                 found[rows] = F.normalize(self.model(**batch), dim=-1).numpy()
         return found

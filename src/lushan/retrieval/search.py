@@ -13,6 +13,7 @@ from lushan.errors import UserError
 from lushan.metrics.rankings import ranking
 from lushan.retrieval.approximate import Approximate
 from lushan.retrieval.index import BM25, DOCUMENTS, Dense, Index
+from lushan.run.progress import over
 from lushan.text import bm25
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def search(
     first = indexes[0]
     count = top_k if rerank is None else rerank.candidates
     found = []
-    for start in range(0, len(queries), _AT_ONCE):
+    for start in over(range(0, len(queries), _AT_ONCE), "queries"):
         part = queries[start : start + _AT_ONCE]
         several = _first(indexes, part, count, fusion)
         for query, (best, own) in zip(part, several, strict=True):
@@ -140,7 +141,7 @@ def evaluate(
     names += ["fused"] * (len(indexes) > 1)
     names += [] if rerank is None else [rerank.name]
     ranks: dict[str, list[list[int]]] = {name: [] for name in names}
-    for start in range(0, len(queries), _AT_ONCE):
+    for start in over(range(0, len(queries), _AT_ONCE), "queries"):
         part = queries[start : start + _AT_ONCE]
         scores = [index.scorer.scores(part) for index in indexes]
         joined = [fused(scores, fusion)] if len(indexes) > 1 else []
@@ -158,7 +159,7 @@ def _reranked(
 ) -> NDArray[Any]:
     """Return scores that say the order: less each place, (queries, documents)."""
     found = np.zeros(scores.shape)
-    for row, query in enumerate(queries):
+    for row, query in enumerate(over(queries, "queries")):
         order = _best(scores[row])
         order[: rerank.candidates], _ = rerank.order(query, texts, order[: rerank.candidates])
         found[row, order] = -np.arange(len(order))

@@ -42,10 +42,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Raises:
         RunFailed: The disk is full, or refuses the file.
-        UserError: A device or a pipe is there, whose place no file may take.
+        UserError: A device or a pipe is there, whose place no file may take, or it names a folder.
     """
     path = Path(path)
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    if path.is_dir() or path.name in ("", ".."):
+        problem = "this is a folder, and a file is written"
+        raise UserError(problem, value=str(path), hint="Name a file in it.")
+    if path.exists() and not path.is_file():
         raise UserError(
             "this is no regular file, and would be replaced by one",
             value=str(path),

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from lushan.run.progress import over
+
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _EMOJI = (
     "\u2600-\u27bf\u2b50\u2b55\U0001f000-\U0001f3fa\U0001f400-\U0001faff"  # without colours of skin
@@ -68,7 +70,7 @@ def fit(documents: Sequence[str], *, k1: float = 1.5, b: float = 0.75) -> BM25:
     """
     numbers: dict[str, int] = {}
     rows, columns = [], []
-    for row, document in enumerate(documents):
+    for row, document in enumerate(over(documents, "documents")):
         found = [numbers.setdefault(term, len(numbers)) for term in terms(document)]
         rows += [row] * len(found)
         columns += found

@@ -86,3 +86,29 @@ def test_what_is_neither_is_replaced(here):
         assert command.inside(*line.split(), cwd=here).code == 0
     assert "Anna" in (here / "old.jsonl").read_text()
     assert (here / "run" / "page.md").read_text() != "old\n"
+
+
+@pytest.mark.parametrize("name", [".", "run", "", "..", "run/.."])
+def test_a_folder_is_no_file_to_write(here, name):
+    for line in ("predict run --input x.txt", "page run", "table run --rows seed"):
+        done = command.inside(*line.split(), "--output", name, cwd=here)
+        assert done.code == 2, done.err
+        assert "this is a folder, and a file is written" in done.err
+        assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("search run x --top-k -3", "--top-k: must be 1 or more"),
+        ("search run x --top-k 1.5", "--top-k: must be a whole number"),
+        ("search run x --top-k many", "--top-k: must be a whole number"),
+        ("tune lr --steps 0", "--steps: must be "),
+        ("sync run --to x", "--to: 'x' is not one of 'wandb', 'mlflow'"),
+    ],
+)
+def test_a_value_that_does_not_fit_says_what_does(here, line, says):
+    done = command.inside(*line.split(), cwd=here)
+    assert done.code == 2
+    assert says in done.err
+    assert not {"Input", "Value error", "Usage"} & set(done.err.split())
