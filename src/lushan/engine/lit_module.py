@@ -32,6 +32,7 @@ from lushan.engine.rates import Rates
 from lushan.engine.running import RunningTotals, Step, UnreadSteps
 from lushan.errors import RunFailed
 from lushan.models import dropout
+from lushan.models.losses import fill_gradients, with_all_weights
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.tasks.base import Task
 from lushan.tasks.evaluation import Evaluation, Records
@@ -91,6 +92,7 @@ class LitModule(pl.LightningModule):
         self._records: Records = []
         self._losses: list[Tensor] = []
         self._own_batches = 0
+        self._weights: list[nn.Parameter] = []
 
     # Data
 
@@ -181,6 +183,7 @@ class LitModule(pl.LightningModule):
     def on_train_start(self) -> None:
         """Switch dropout on: checkpoints are loaded with it off, and Lightning leaves it so."""
         self.model.train()
+        self._weights = list(self.model.parameters())
 
     def training_step(self, batch: GlobalBatch, batch_idx: int) -> None:
         """One optimizer step over one global batch."""
@@ -197,11 +200,13 @@ class LitModule(pl.LightningModule):
             scale = weight * ranks / (targets or 1)
             masks = self.masks(batch["pieces"][i])
             with self._synchronised(last=last), dropout.masked(masks):
-                loss = self.through(self.task.loss if losses is None else losses[i], micro)
+                loss = self.through(self.loss_of if losses is None else losses[i], micro)
                 # Backward repeats the forward's types by itself; under autocast it casts once more.
                 with torch.autocast(self.device.type, enabled=False):
                     self.manual_backward(self._with_penalty(loss * scale, last=last))
             total += loss.detach() * weight
+        if self.task.moves_all:
+            fill_gradients(self._weights)
         step = Step(self.global_step, total, self._clipped(), targets, batch["examples"])
         if left_out := self._left_out(step):
             optimizer.zero_grad()  # without gradients, the step below counts and changes nothing
@@ -217,6 +222,11 @@ class LitModule(pl.LightningModule):
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.settle()
 
+    def loss_of(self, model: nn.Module, micro: Any) -> Tensor:
+        """Return the loss of a micro-batch, summed over its targets."""
+        loss = self.task.loss(model, micro)
+        return with_all_weights(loss, model) if self.task.moves_all else loss
+
     def masks(self, pieces: Pieces) -> dropout.Masks:
         """Return what a micro-batch drops in this step, wherever it is computed."""
         seed = mix(self.batching.seed, self.global_step)
@@ -226,7 +236,7 @@ class LitModule(pl.LightningModule):
         """Clip the gradient, and return its norm before; None where no one wants it."""
         if self.clip is None and self.guard is None:
             return None
-        return clip_gradients(self.model.parameters(), math.inf if self.clip is None else self.clip)
+        return clip_gradients(self._weights, math.inf if self.clip is None else self.clip)
 
     def _left_out(self, step: Step) -> bool:
         """Return whether the guard skips the step, which must wait for its numbers."""

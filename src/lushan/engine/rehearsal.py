@@ -26,6 +26,6 @@ def rehearse(module: Any) -> None:
             moved = trainer.strategy.batch_to_device(micro, module.device)
             with dropout.masked(module.masks(pieces)):
                 with trainer.precision_plugin.train_step_context():
-                    loss = module.through(module.task.loss, moved)
+                    loss = module.through(module.loss_of, moved)
                 loss.backward()
     module.zero_grad()

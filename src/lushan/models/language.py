@@ -133,8 +133,9 @@ class LanguageModel(nn.Module):
         """Return the hidden states at some places of the labels (B, L), (T, H)."""
         known = self._known(inputs)  # may try the whole model, and so comes before it is narrowed
         narrows = narrowed.worth(places, labels) and self._narrows()
-        narrowing = narrowed.at(self.model, places, labels.shape[1])
-        with narrowing if narrows else contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
+            if narrows:
+                stack.enter_context(narrowed.at(self._text_part, places, labels.shape[1]))
             hidden = self._states(known)
         if narrows and hidden.shape[:-1] == (1, len(places)):
             return hidden[0]
@@ -142,14 +143,22 @@ class LanguageModel(nn.Module):
 
     def _narrows(self) -> bool:
         """Return whether the last layer may be computed at the learned places alone, now."""
-        again = getattr(self.model, "is_activation_checkpointing", False)  # in the backward pass
-        if self.compiled or again or self.writes_apart or self.text_config is not self.config:
+        if self.compiled or self.writes_apart:
             return False
         if distributed.is_available() and distributed.is_initialized():
             return False  # each process has places of its own, and all pass by the layers together
         if self._can_narrow is None:
             self._can_narrow = self._is_the_same_narrowed()
-        return self._can_narrow
+        # Not where layers are computed again in the backward pass.
+        return self._can_narrow and not getattr(self.model, "is_activation_checkpointing", False)
+
+    @property
+    def _text_part(self) -> nn.Module:
+        """The language model in one of parts; the whole of one without."""
+        if self.text_config is self.config:
+            return self.model
+        parts = (m for m in self.model.modules() if getattr(m, "config", None) is self.text_config)
+        return next(parts, nn.Module())  # without layers, which is no place to narrow
 
     @torch.no_grad()
     def _is_the_same_narrowed(self) -> bool:
@@ -160,7 +169,7 @@ class LanguageModel(nn.Module):
         self.model.eval()
         try:
             whole = self.hidden(**alone).flatten(0, 1)[places]
-            with narrowed.at(self.model, places, _PROBE):
+            with narrowed.at(self._text_part, places, _PROBE):
                 found = self.hidden(**alone)
             found = found[0] if found.shape[0] == 1 else found.flatten(0, 1)[places]
             return found.shape == whole.shape and torch.allclose(found, whole, atol=_CLOSE)
@@ -318,10 +327,16 @@ def _without_projection(model: PreTrainedModel) -> Iterator[None]:
         replace_child(parent, name, layer)
 
 
-def _place(model: nn.Module, layer: nn.Module) -> tuple[Any, str]:
-    found = next(name for name, module in model.named_modules() if module is layer)
-    parent, _, name = found.rpartition(".")
-    return model.get_submodule(parent), name
+def _place(model: nn.Module, layer: nn.Module) -> tuple[nn.Module, str]:
+    """Return the parent of a layer, and its name; those near the top are looked at first."""
+    level = [model]
+    while level:
+        for parent in level:
+            for name, child in parent.named_children():
+                if child is layer:
+                    return parent, name
+        level = [child for parent in level for child in parent.children()]
+    raise LookupError(f"{type(model).__name__} has no such layer")
 
 
 def _is_projection(model: PreTrainedModel) -> bool:

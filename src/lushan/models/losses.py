@@ -6,10 +6,11 @@ it over micro-batches and devices changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 IGNORED = -100
@@ -92,11 +93,27 @@ def products(one: Tensor, other: Tensor) -> Tensor:
 
 
 def with_all_weights(loss: Tensor, model: nn.Module) -> Tensor:
-    """Return a loss of which every weight has a gradient, be it 0.
+    """Return a loss that depends on every weight, where copies of a model learn together.
 
-    Copies of a model wait for one another's gradients, also where one of them has seen no image.
-    One process has them too: an optimizer leaves a weight without a gradient as it is, and moves
-    one whose gradient is 0 by its momentum and decay.
+    They wait for one another's gradients, also where one of them has seen no image. A process that
+    learns alone needs no more than `fill_gradients` after the last one.
     """
-    weights = [w for w in model.parameters() if w.requires_grad and not hasattr(w, "device_mesh")]
-    return loss + sum((w.sum() for w in weights), start=loss.new_zeros(())) * 0
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return loss
+    return loss + sum((w.sum() for w in _learned(model.parameters())), start=loss.new_zeros(())) * 0
+
+
+def fill_gradients(weights: Iterable[nn.Parameter]) -> None:
+    """Give weights that a step has not reached a gradient of 0.
+
+    An optimizer leaves a weight without a gradient as it is, and moves one whose gradient is 0 by
+    its momentum and decay.
+    """
+    for weight in _learned(weights):
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+
+
+def _learned(weights: Iterable[nn.Parameter]) -> Iterator[nn.Parameter]:
+    """Yield those that learn and are no part of a spread out one."""
+    return (w for w in weights if w.requires_grad and not hasattr(w, "device_mesh"))

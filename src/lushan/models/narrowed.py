@@ -34,7 +34,7 @@ def at(model: nn.Module, places: Tensor, width: int) -> Iterator[None]:
     those of the places alone, (1, T, H).
 
     Args:
-        model: Of transformers.
+        model: Of transformers; of one that reads images, too, its language model.
         places: Ascending numbers of places in all rows of the batch, end to end, (T,).
         width: Places of a row.
 
@@ -44,38 +44,42 @@ def at(model: nn.Module, places: Tensor, width: int) -> Iterator[None]:
     last: Any = blocks(model)[-1]
     parts: dict[str, nn.Module]
     if hasattr(last, "mlp"):
-        parts = {"mlp": _Whole(last.mlp, places)}
+        parts = {"mlp": _Whole(last.mlp, places, width)}
     else:
         parts = {
-            "intermediate": _First(last.intermediate, places),
-            "output": _Second(last.output, places),
+            "intermediate": _First(last.intermediate, places, width),
+            "output": _Second(last.output, places, width),
         }
     before = {name: getattr(last, name) for name in parts}
     for name, part in parts.items():
         replace_child(last, name, part)
     try:
-        with dropout.at_places(places, width):
-            yield
+        yield
     finally:
         for name, part in before.items():
             replace_child(last, name, part)
 
 
 class _Part(nn.Module):
-    def __init__(self, module: nn.Module, places: Tensor) -> None:
+    def __init__(self, module: nn.Module, places: Tensor, width: int) -> None:
         super().__init__()
-        self.module, self.places = module, places
+        self.module, self.places, self.width = module, places, width
 
     def chosen(self, states: Tensor) -> Tensor:
         """(B, L, H) -> (1, T, H)."""
         return states.flatten(0, 1).index_select(0, self.places)[None]
+
+    def computed(self, *states: Tensor) -> Any:
+        """Return what the module makes of states of the places, (1, T, H)."""
+        with dropout.at_places(self.places, self.width):
+            return self.module(*states)
 
 
 class _Whole(_Part):
     """A layer whose result is added to what it was given (Llama, GPT-2)."""
 
     def forward(self, states: Tensor) -> Tensor:
-        found = self.module(self.chosen(states))[0]
+        found = self.computed(self.chosen(states))[0]
         empty = found.new_zeros(states.shape[0] * states.shape[1], found.shape[-1])
         return empty.index_copy(0, self.places, found).view(*states.shape[:2], -1)
 
@@ -84,11 +88,11 @@ class _First(_Part):
     """The widening half of BERT's layer."""
 
     def forward(self, states: Tensor) -> Any:
-        return self.module(self.chosen(states))
+        return self.computed(self.chosen(states))
 
 
 class _Second(_Part):
     """The narrowing half, which adds and norms."""
 
     def forward(self, inner: Tensor, states: Tensor) -> Any:
-        return self.module(inner, self.chosen(states))
+        return self.computed(inner, self.chosen(states))

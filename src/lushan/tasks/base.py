@@ -233,6 +233,10 @@ class Task(TaskMetrics):
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The loss summed (not averaged) over the batch's targets, a float32 scalar."""
 
+    moves_all: bool = False
+    """Whether momentum and decay also move weights that a step has not reached, as those of a
+    vision tower where no example of it has an image. Otherwise each step must reach the same."""
+
     joint: bool = False
     """Whether the loss compares the examples of a global batch with one another. It is then that of
     `joint_losses` over the `vectors` of all of them, however they are shared out; `loss` is that of

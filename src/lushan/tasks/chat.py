@@ -24,7 +24,6 @@ from lushan.errors import UserError
 from lushan.models import decoding as writing
 from lushan.models.exported import CONVERSATIONS, ExportSpec, TrainedModel
 from lushan.models.language import language_model
-from lushan.models.losses import with_all_weights
 from lushan.tasks import dialogue_images, language_export
 from lushan.tasks.batches import IGNORED, Batch, Features, Limits, pad
 from lushan.tasks.dialogue_features import SEED, UNSEEN, DialogueEncoder, Turn, shifted
@@ -129,6 +128,7 @@ class Chat(LanguageTask):
             self.auto_class, image = "AutoModelForImageTextToText", reader.token
             tokenizer.chat_template = tokenizer.chat_template or processor.chat_template
         self.sight = Sight(reader, self.blind)
+        self.moves_all = self.sight.sees
         if self.source is None:
             self.template = choose(self.wanted, tokenizer, image)
         else:
@@ -191,10 +191,6 @@ class Chat(LanguageTask):
         own = ("bytes", "asked", "weights", *OF_IMAGES)
         given = super().inputs(batch).items()
         return {k.removeprefix(SEEN): v for k, v in given if k not in own}
-
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        loss = super().loss(model, batch)
-        return with_all_weights(loss, model) if self.sight.sees else loss
 
     # Evaluation
 

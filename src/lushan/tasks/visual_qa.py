@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lushan.configurable import configurable
 from lushan.data.demo import demo_corpus
@@ -18,7 +18,6 @@ from lushan.data.references import structs
 from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models.language import TOKEN_TYPES
-from lushan.models.losses import with_all_weights
 from lushan.tasks import dialogue_images
 from lushan.tasks.batches import EXAMPLE, Batch, Features, Limits, pad_inputs
 from lushan.tasks.dialogue_images import REPAIRED, Sight
@@ -55,6 +54,7 @@ class VisualQA(LabelTask):
     """
 
     reads = ASKED
+    moves_all = True
 
     def __init__(
         self,
@@ -194,9 +194,6 @@ class VisualQA(LabelTask):
         images_at = batch["input_ids"].eq(int(self.template.image_id or 0))
         kinds = {TOKEN_TYPES: images_at.long()}
         return {**batch, **kinds, **joined([row["seen"] for row in rows])}
-
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return with_all_weights(super().loss(model, batch), model)
 
     @classmethod
     def demo(cls) -> Corpus:

@@ -96,3 +96,18 @@ def test_half_precision_is_widened() -> None:
         ]
     assert {loss.dtype for loss in found} == {torch.float32}
     torch.testing.assert_close(found[0], losses.cross_entropy(half.float(), LABELS))
+
+
+def test_a_step_moves_what_it_has_not_reached_by_momentum_and_leaves_what_is_frozen() -> None:
+    reached, missed, frozen = (torch.nn.Parameter(torch.ones(2)) for _ in range(3))
+    frozen.requires_grad = False
+    optimizer = torch.optim.SGD([reached, missed], lr=1.0, momentum=0.5)
+    (reached + missed).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    reached.sum().backward()
+    losses.fill_gradients([reached, missed, frozen])
+    optimizer.step()
+    assert reached.tolist() == [-1.5, -1.5]
+    assert missed.tolist() == [-0.5, -0.5]
+    assert frozen.grad is None
