@@ -35,6 +35,7 @@ from lushan.models import dropout
 from lushan.models.losses import fill_gradients, with_all_weights
 from lushan.models.peft.adaptation import adaptation_of
 from lushan.tasks.base import Task
+from lushan.tasks.batches import Batch
 from lushan.tasks.evaluation import Evaluation, Records
 
 
@@ -222,7 +223,7 @@ class LitModule(pl.LightningModule):
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.settle()
 
-    def loss_of(self, model: nn.Module, micro: Any) -> Tensor:
+    def loss_of(self, model: nn.Module, micro: Batch) -> Tensor:
         """Return the loss of a micro-batch, summed over its targets."""
         loss = self.task.loss(model, micro)
         return with_all_weights(loss, model) if self.task.moves_all else loss

@@ -23,7 +23,7 @@ from lushan.text.incremental import decode
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 BEGIN, END, CODE = "<|image|>", "<|/image|>", "<|image:{}|>"
 """Tokens that begin and end an image, and stand for its codes."""
@@ -228,7 +228,11 @@ def caption(
 
 
 def compose(
-    model: Any, codec: Codec, prompts: Sequence[Sequence[int]], settings: Settings
+    model: Any,
+    codec: Codec,
+    prompts: Sequence[Sequence[int]],
+    settings: Settings,
+    scale: float = 1.0,
 ) -> list[list[int]]:
     """Write texts with images in them: any number of both, in any order.
 
@@ -237,25 +241,69 @@ def compose(
         codec: Of its vocabulary.
         prompts: Ids, each with `settings.num_samples` continuations.
         settings: How tokens are drawn, and how many at most: images are whole within these.
+        scale: Of the guidance of each image, away from what is drawn without all that is before it.
 
     Returns:
         The tokens of each continuation, those of a prompt side by side.
     """
-    copies, bound = settings.num_samples, longest(model)
+    copies = settings.num_samples
     rows = [list(prompt) for prompt in prompts for _ in range(copies)]
-    seeds = [mix(settings.seed, i % copies, *row) for i, row in enumerate(rows)]
+    numbers = [i % copies for i in range(len(rows))]
+    alone = dataclasses.replace(settings, num_samples=1)
+
+    def write_on(places: Sequence[int]) -> None:
+        limits = [settings.max_new_tokens - len(found[i]) for i in places]
+        some, theirs = [rows[i] + found[i] for i in places], [numbers[i] for i in places]
+        new = _continued(model, codec, some, alone, limits, theirs, begins=scale != 1)
+        for i, ids in zip(places, new, strict=True):
+            found[i] += ids
+
+    found: list[list[int]] = [[] for _ in rows]
+    write_on(range(len(rows)))
+    # With guidance a text ends where an image begins, which is drawn by itself.
+    while places := [i for i, ids in enumerate(found) if ids[-1:] == [codec.begin]]:
+        some, theirs = [rows[i] + found[i] for i in places], [numbers[i] for i in places]
+        drawn = draw(model, codec, some, alone, scale, theirs)
+        for i, codes in zip(places, drawn, strict=True):
+            found[i] += codec.image_of(codes)[1:]
+        write_on(places)
+    return found
+
+
+def _continued(
+    model: PreTrainedModel,
+    codec: Codec,
+    rows: Sequence[list[int]],
+    settings: Settings,
+    limits: Sequence[int],
+    numbers: Sequence[int],
+    *,
+    begins: bool,
+) -> list[list[int]]:
+    """Return what is written after rows.
+
+    Args:
+        model: Of transformers.
+        codec: Of its vocabulary.
+        rows: Ids.
+        settings: How tokens are drawn.
+        limits: How many of each row at most, as far as the model has room.
+        numbers: Of each among those with the same prompt.
+        begins: Whether a row ends with what begins an image.
+    """
+    bound = longest(model)
+    seeds = [mix(settings.seed, n, *row) for n, row in zip(numbers, rows, strict=True)]
     # Rows of the same room are written together: none depends on how long another's prompt is.
     rooms: dict[int, list[int]] = {}
-    for i, row in enumerate(rows):
-        room = settings.max_new_tokens if bound is None else bound - len(row)
-        rooms.setdefault(min(settings.max_new_tokens, room), []).append(i)
+    for i, (row, limit) in enumerate(zip(rows, limits, strict=True)):
+        rooms.setdefault(limit if bound is None else min(limit, bound - len(row)), []).append(i)
     found: list[list[int]] = [[] for _ in rows]
     for room, places in rooms.items():
         if room < 1:
             continue
         some, theirs = [rows[i] for i in places], [seeds[i] for i in places]
-        grammar = Grammar(codec, most=max(map(len, some)) + room)
-        new = _written(model, codec, some, settings, theirs, [grammar], room)
+        grammar = [Grammar(codec, most=max(map(len, some)) + room)]
+        new = _written(model, codec, some, settings, theirs, grammar, room, begins=begins)
         for i, ids in zip(places, new, strict=True):
             found[i] = ids
     return found
@@ -269,8 +317,21 @@ def _written(
     seeds: Sequence[int],
     processors: list[Any],
     tokens: int,
+    *,
+    begins: bool = False,
 ) -> list[list[int]]:
-    """Return the new tokens of rows, by `generate` of transformers."""
+    """Return the new tokens of rows, by `generate` of transformers.
+
+    Args:
+        model: Of transformers.
+        codec: Of its vocabulary.
+        rows: Ids.
+        settings: How tokens are drawn.
+        seeds: One a row.
+        processors: Change the scores.
+        tokens: How many at most.
+        begins: Whether a row ends with what begins an image.
+    """
     from transformers import GenerationConfig
 
     from lushan.models.sampling import Sampling
@@ -289,7 +350,8 @@ def _written(
         )
         processors = [*processors, sampling]
     make: Any = GenerationConfig
-    config = make(max_new_tokens=tokens, do_sample=False, eos_token_id=end, pad_token_id=pad)
+    stops = [end, *[codec.begin] * begins]
+    config = make(max_new_tokens=tokens, do_sample=False, eos_token_id=stops, pad_token_id=pad)
     with torch.inference_mode(), stepwise(model):
         found = model.generate(
             input_ids=ids.to(model.device),
@@ -298,6 +360,8 @@ def _written(
             logits_processor=processors,
         )
     new = found[:, width:].tolist()
+    if begins:
+        new = [row[: row.index(codec.begin) + 1] if codec.begin in row else row for row in new]
     return [row[: row.index(end)] if end in row else row for row in new]
 
 

@@ -16,11 +16,12 @@ from lushan.data.media_fields import Content, of_struct, stored_parts, structs
 from lushan.data.record_schema import Entry
 from lushan.data.references import Keep
 from lushan.data.source import Corpus
+from lushan.errors import UserError
 from lushan.models import codec as coding
 from lushan.models import image_codecs
 from lushan.models.decoding import Settings
 from lushan.tasks import pictures
-from lushan.tasks.batches import Features, Limits
+from lushan.tasks.batches import IGNORED, Features, Limits
 from lushan.tasks.evaluation import Evaluation, Records
 from lushan.tasks.picture_lm import PictureLM, too_long
 from lushan.text import parts
@@ -48,6 +49,9 @@ class InterleavedLM(PictureLM):
 
     Args:
         images: Makes the codec of images; see `lushan.models.image_codecs`.
+        drop_prompt: Share of the rows with images of which training shows one image alone, for
+            guidance.
+        guidance: How far an image is led away from one that stands alone; 1 is not at all.
         temperature: Of drawing; 0 takes the likeliest code each time.
         top_k: Of drawing: only so many of the likeliest codes; 0 is all.
         max_new_tokens: Tokens that `lushan generate` writes at most, those of images too.
@@ -58,14 +62,14 @@ class InterleavedLM(PictureLM):
     """
 
     fields = ROWS
-    refused: Mapping[str, str] = {
-        "guidance": "this run learns rows whole, and has not learned to draw without a prompt"
-    }
+    counts_targets = True
 
     def __init__(
         self,
         *,
         images: image_codecs.Make,
+        drop_prompt: Annotated[float, Within(least=0, below=1)] = 0.1,
+        guidance: Annotated[float, Within(least=0)] = 1.0,
         temperature: Annotated[float, Within(least=0)] = 1.0,
         top_k: Annotated[int, Within(least=0)] = 0,
         max_new_tokens: Annotated[int, Within(least=1)] = 256,
@@ -77,6 +81,20 @@ class InterleavedLM(PictureLM):
         super().__init__(
             images=images, generate=generate, settings=settings, metrics=metrics, monitor=monitor
         )
+        self.drop_prompt, self.guidance = drop_prompt, guidance
+        if not drop_prompt:
+            why = "this run has learned no image without what is before it: task.drop_prompt was 0"
+            self.refused = {"guidance": why}
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any]) -> None:
+        task = cfg["task"]
+        if task.get("guidance", 1.0) != 1 and not task.get("drop_prompt", 0.1):
+            raise UserError(
+                "nothing is learned that it leads away from: task.drop_prompt is 0",
+                key="task.guidance",
+                value=task["guidance"],
+            )
 
     @classmethod
     def own_metrics(cls, node: Mapping[str, Any]) -> Mapping[str, Metric]:
@@ -139,19 +157,29 @@ class InterleavedLM(PictureLM):
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
-        names = ("index", "example", "drawn", "targets", "skip", "length")
-        return [
-            {**{name: row[name] for name in names}, "input_ids": ids[:-1], "labels": ids[1:]}
-            for row in rows
-            for ids in [row["tokens"].astype(np.int64)]
-        ]
+        found = []
+        for row in rows:
+            ids = row["tokens"].astype(np.int64)
+            labels = ids[1:].copy()
+            begins = np.flatnonzero(ids == self.codec.begin)
+            if training and self.drop_prompt and len(begins):
+                rng = np.random.default_rng([seed, int(row["index"])])
+                if rng.random() < self.drop_prompt:
+                    at = int(rng.choice(begins))
+                    ids = np.concatenate([ids[:1], ids[at : at + self.images.tokens + 2]])
+                    labels = ids[1:].copy()
+                    labels[0] = IGNORED  # a row does not begin with an image for that
+            rest = {name: row[name] for name in ("index", "example", "drawn", "skip")}
+            counts = {"length": len(labels), "targets": int((labels != IGNORED).sum())}
+            found.append({**rest, **counts, "input_ids": ids[:-1], "labels": labels})
+        return found
 
     # Writing and drawing
 
     def drawn(
         self, network: Any, prompts: list[list[int]], numbers: Sequence[int]
     ) -> Iterable[dict[str, Any]]:
-        codes = coding.draw(network, self.codec, prompts, self.settings, 1.0, numbers)
+        codes = coding.draw(network, self.codec, prompts, self.settings, self.guidance, numbers)
         return ({"codes": each} for each in codes)
 
     def written(
@@ -166,7 +194,7 @@ class InterleavedLM(PictureLM):
     ) -> list[list[int]]:
         begin = borders(self.tokenizer)[0]
         prompts = [[begin, *ids] for ids in self.codec.text_ids(texts)]
-        return coding.compose(network, self.codec, prompts, settings)
+        return coding.compose(network, self.codec, prompts, settings, scale)
 
     # Evaluation
 

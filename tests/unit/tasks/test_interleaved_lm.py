@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import io
 import json
 
@@ -171,6 +172,62 @@ def test_text_and_images_are_written_in_one_call_alone_as_among_others(monkeypat
         assert sum(isinstance(part, bytes) for part in made.codec.parts(row)) == count
 
 
+@pytest.mark.parametrize("scale", [1.5, 0.0])
+def test_each_image_of_a_text_is_guided(scale, monkeypatch):
+    made, *_, model = parts("interleaved_lm", None)
+    codec, settings = made.codec, Settings(max_new_tokens=50, seed=3, num_samples=2)
+    network = copy.deepcopy(model).eval().encoder.model  # the model is shared by tests
+    ids = [[1, *row] for row in codec.text_ids(["all red", "then", "a longer one"])]
+    monkeypatch.setattr(coding, "Grammar", Eager)
+    together = coding.compose(network, codec, ids, settings, scale)
+    alone = [r for one in ids for r in coding.compose(network, codec, [one], settings, scale)]
+    assert together == alone
+    begun = [row.count(codec.begin) for row in together]
+    assert max(begun) > 1
+    for number, (row, count) in enumerate(zip(together, begun, strict=True)):
+        assert len(row) <= 50
+        assert sum(isinstance(part, bytes) for part in codec.parts(row)) == count
+        prompt = ids[number // 2]
+        for at in (place for place, token in enumerate(row) if token == codec.begin):
+            one = dataclasses.replace(settings, num_samples=1)
+            before = [*prompt, *row[: at + 1]]
+            (codes,) = coding.draw(network, codec, [before], one, scale, [number % 2])
+            assert codec.image_of(codes) == row[at : at + codec.images.tokens + 2]
+
+
+def test_some_rows_show_one_of_their_images_alone_for_guidance():
+    made, _, _, encoded, _ = parts("interleaved_lm", None)
+    rows = [{**row, "index": n} for n, row in enumerate(encoded.rows(range(len(encoded))))]
+    made.drop_prompt = 0.5
+    shown = made.transform(rows, 1, training=True)
+    assert [row["input_ids"].tolist() for row in made.transform(rows, 1, training=True)] == [
+        row["input_ids"].tolist() for row in shown
+    ]
+    dropped = 0
+    for row, now in zip(rows, shown, strict=True):
+        before, ids = row["tokens"].tolist(), now["input_ids"].tolist()
+        if ids == before[:-1]:
+            assert now["targets"] == now["length"] == row["length"]
+            continue
+        dropped += 1
+        whole = [*ids, now["labels"][-1]]
+        assert whole[0] == before[0]
+        assert codec_image(made.codec, whole[1:])
+        assert any(before[at : at + len(whole) - 1] == whole[1:] for at in range(len(before)))
+        assert now["labels"].tolist() == [IGNORED, *whole[2:]]
+        assert (now["targets"], now["length"]) == (len(whole) - 2, len(whole) - 1)
+    assert 0 < dropped < len(rows)
+    texts = [{**rows[0], "tokens": rows[0]["tokens"][:2]}]
+    made.drop_prompt = 0.999
+    (alone,) = made.transform(texts, 1, training=True)
+    assert alone["input_ids"].tolist() == rows[0]["tokens"][:1].tolist()
+
+
+def codec_image(codec, ids):
+    """Return whether some ids are an image and nothing else."""
+    return codec.image_of(codec.codes(ids)) == list(ids)
+
+
 def test_a_prompt_becomes_a_text_with_files(run, cli_inside, tmp_path):
     given = ["generate", run, "--max-new-tokens", "120", "--prompt", "a red circle"]
     done = cli_inside(*given, "--output", tmp_path / "a.png")
@@ -202,10 +259,26 @@ def test_prompts_become_a_folder(run, cli_inside, tmp_path):
     assert len(set(files)) == len(files)
 
 
-def test_guidance_that_it_has_not_learned_is_refused(run, cli_inside, tmp_path):
+def test_text_and_guided_images_in_one_call(run, cli_inside, tmp_path):
+    given = ["--prompt", "a red circle", "--max-new-tokens", "150", "--num-samples", "4"]
+    found = []
+    for number, scale in enumerate(("1", "3", "3")):
+        place = tmp_path / str(number)
+        done = cli_inside("generate", run, *given, "--guidance", scale, "--output", place)
+        assert done.code == 0, done.err
+        assert list(place.glob("*.png"))
+        found.append((place / "images.jsonl").read_text())
+    assert found[0] != found[1] == found[2]
+
+
+@pytest.mark.slow
+def test_guidance_that_it_has_not_learned_is_refused(tmp_path, cli_inside):
+    never = trained(tmp_path, TASK, *TINY, "task.drop_prompt=0", "task.generate=false", small=SMALL)
     given = ["--prompt", "a", "--output", tmp_path / "x.png", "--guidance", "2"]
-    done = cli_inside("generate", run, *given)
+    done = cli_inside("generate", never, *given)
     assert (done.code, done.err.startswith("error: --guidance")) == (2, True), done.err
+    with pytest.raises(UserError, match=r"task.drop_prompt is 0"):
+        check(compose([TASK, "task.drop_prompt=0", "task.guidance=2"]))
 
 
 def test_the_last_part_is_written_again_and_stored(run, cli_inside, tmp_path):
