@@ -48,7 +48,7 @@ class ImageStates:
 
     def add(self, keys: Iterable[str], path: Path) -> None:
         """Add a file with the states of images, in the order of their keys."""
-        self._files.append(np.load(path, mmap_mode="r"))
+        self._files.append(np.asarray(np.load(path, mmap_mode="r")))
         number = len(self._files) - 1
         self._places |= {key: (number, row) for row, key in enumerate(keys)}
 

@@ -224,9 +224,13 @@ def require_fits(picture: Picture, processor: BaseImageProcessor, name: str) -> 
 
 
 def _sizes(processor: BaseImageProcessor) -> dict[str, dict[str, Any]]:
-    settings = processor.to_dict()
-    found = {name: settings.get(name) for name in _SIZES}
-    return {name: dict(value) for name, value in found.items() if isinstance(value, dict)}
+    # Not by `to_dict`, which copies all settings: this is asked of each image.
+    found = {name: getattr(processor, name, None) for name in _SIZES}
+    return {
+        name: value if isinstance(value, dict) else dict(value)
+        for name, value in found.items()
+        if isinstance(value, dict) or hasattr(value, "shortest_edge")
+    }
 
 
 def require_bounded(processor: BaseImageProcessor) -> None:
