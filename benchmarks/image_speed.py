@@ -1,17 +1,22 @@
 """Images: read for training, learned from, and drawn; each beside its peer.
 
-    python benchmarks/image_speed.py read draw learn --rounds 3
+    python benchmarks/image_speed.py read draw learn vqa --rounds 3
 
-Seconds of the processor, on one thread. Built-in images of 32 x 32 pixels and their questions,
-which are written into a temporary folder.
+Seconds of the processor, on one thread. `learn` has built-in images of 32 x 32 pixels and their
+questions, `vqa` those of easy-VQA, 64 x 64; in `learn_frozen` and `vqa_frozen` the vision tower
+learns nothing. Everything is written into a temporary folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import gzip
 import io
+import itertools
 import json
 import statistics
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import alternate, cost, machine, table, train
+from common import DATA, alternate, cost, machine, table, train
 from peers import pil_loop
 from PIL import Image
 
@@ -47,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("works", nargs="*", choices=[*WORKS, []], help="all if none is named")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, nargs=2, default=(5, 25), metavar=("FEW", "MANY"))
+    parser.add_argument("--steps", type=int, nargs=2, default=(20, 120), metavar=("FEW", "MANY"))
     args = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{machine()}; one thread\n")
@@ -144,44 +149,109 @@ def draw(folder: Path, args: argparse.Namespace) -> Systems:
     return {"lushan": lushan, "HF generate, one by one": one_by_one}
 
 
-def learn(folder: Path, args: argparse.Namespace) -> Systems:
-    """Learn to answer questions on images with a fresh Llava, its tower trained, too."""
+def learn(folder: Path, args: argparse.Namespace, *, frozen: bool = False) -> Systems:
+    """Learn to answer questions on built-in images with a fresh Llava, 8 at a time.
+
+    Each image is turned and mirrored in all eight ways, so that no epoch ends between the steps.
+    """
     rows = dialogues_of(SampleVQA().read().splits["train"].to_pydict())[0]
     lines = []
-    for number, (asked, answered) in enumerate(rows):
-        image, question = asked["content"]
-        Image.open(io.BytesIO(image["bytes"])).save(folder / f"{number}.png")
-        row = {"question": question["text"], "answer": answered["content"]}
-        lines.append({**row, "image": f"{number}.png"})
-    file = folder / "rows.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in lines))
-    given = [
-        *("task=chat", "data=chat", f"data.train={file}", f"data.media={folder}", "test=false"),
-        *("model=llava_tiny", "processor.tokenizer.vocab_size=400", "data.batch_examples=8"),
-        *("task.generate_examples=0", "logger=none", "name=speed", f"paths.cache_dir={folder}/c"),
-    ]
+    for turn in (None, *Image.Transpose):
+        for asked, answered in rows:
+            shown, question = asked["content"]
+            picture = Image.open(io.BytesIO(shown["bytes"]))
+            name = f"{len(lines)}.png"
+            (picture if turn is None else picture.transpose(turn)).save(folder / name)
+            row = {"question": question["text"], "answer": answered["content"]}
+            lines.append({**row, "image": name})
+    file = _written(folder, lines)
+    own = [f"data.train={file}", f"data.media={folder}", "data.batch_examples=8"]
+    given = ["task=chat", "data=chat", "model=llava_tiny", "processor.tokenizer.vocab_size=400"]
+    return _learned([*given, *own], file, folder, args, batch=8, frozen=frozen)
 
-    steps = tuple(args.steps)
+
+def vqa(folder: Path, args: argparse.Namespace, *, frozen: bool = False) -> Systems:
+    """Learn a quarter of easy-VQA as its experiment does, 64 questions at a time.
+
+    The experiment has all questions on an image in one batch, and encodes it once for them.
+    """
+    source, file = DATA / "easy_vqa", folder / "rows.jsonl"
+    with tarfile.open(source / "images_train.tar.gz") as images:
+        images.extractall(folder, filter="data")
+    with gzip.open(source / "questions_train.jsonl.gz", "rt", encoding="utf-8") as lines:
+        file = _written(folder, [json.loads(line) for line in itertools.islice(lines, 9600)])
+    place = folder / "train"
+    given = [
+        "experiment=vqa/easy_vqa",
+        f"data.train={file}",
+        f"data.media={place}",
+        "~task.metrics",
+    ]
+    given += ["data.dir=null", "data.validation=null", "data.test=null"]
+    return _learned(given, file, place, args, batch=64, frozen=frozen, grouped=not frozen)
+
+
+def _written(folder: Path, rows: list[dict[str, str]]) -> Path:
+    file = folder / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def _learned(
+    given: list[str],
+    file: Path,
+    images: Path,
+    args: argparse.Namespace,
+    *,
+    batch: int,
+    frozen: bool,
+    grouped: bool = False,
+) -> Systems:
+    """Training by a config and by `Trainer`, in batches that chance has made.
+
+    Args:
+        given: The config.
+        file: Of its rows.
+        images: Folder of their images.
+        args: Of the command.
+        batch: Questions of a step.
+        frozen: Whether the vision tower is.
+        grouped: Whether the config's own batches are measured, too.
+    """
+    folder, steps = file.parent, tuple(args.steps)
     runs = folder.parent / f"{folder.name}-runs"
+    given += ["test=false", "task.generate_examples=0", "logger=none", "name=speed"]
+    given += [f"paths.cache_dir={folder}/c", *(["optimizer.freeze=[*vision_tower*]"] * frozen)]
     train(*given, "trainer.max_steps=1", f"paths.output_dir={runs}/first")  # fills the cache
     (shape,) = (runs / "first" / "speed").glob("[0-9a-f]*")
-    asked = ["--train", file, "--images", folder, "--run", shape, "--steps", steps[1] + 1]
+    asked = ["--train", file, "--images", images, "--run", shape, "--steps", steps[1] + 1]
+    asked += ["--batch", batch, *(["--frozen"] * frozen)]
+    numbers = itertools.count()
 
-    def lushan(number: int) -> float:
-        more = (f"trainer.max_steps={steps[1] + 1}", "trainer.max_epochs=null")
-        more += (f"paths.output_dir={runs}/{number}",)
+    def lushan(_: int, *more: str) -> float:
+        limit = (f"trainer.max_steps={steps[1] + 1}", "trainer.max_epochs=null")
+        more += (*limit, f"paths.output_dir={runs}/{next(numbers)}")
         return cost("lushan_train", *given, *more, units="examples", steps=steps)
 
     def trainer(_: int) -> float:
         return cost("hf_vqa", *asked, units="examples", steps=steps)
 
-    return {"lushan": lushan, "HF Trainer": trainer}
+    if not grouped:
+        return {"lushan": lushan, "HF Trainer": trainer}
+    return {
+        "lushan": lambda number: lushan(number, "data.batch_by_group=false"),
+        "lushan, an image's questions together": lushan,
+        "HF Trainer": trainer,
+    }
 
 
 WORKS: dict[str, Callable[[Path, argparse.Namespace], Systems]] = {
     "read": read,
     "draw": draw,
     "learn": learn,
+    "learn_frozen": functools.partial(learn, frozen=True),
+    "vqa": vqa,
+    "vqa_frozen": functools.partial(vqa, frozen=True),
 }
 
 

@@ -1,6 +1,7 @@
 """Questions on images as `Trainer` learns them: a Llava, its processor in the collator, no cache.
 
-Shape and processor are those of a run of lushan; answers alone are labels. Prints one line of JSON.
+Shape and processor are those of a run of lushan; answers alone are labels, and an image is read
+once for each question. Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from transformers import (
     set_seed,
 )
 
+import lushan.models.image_tower  # noqa: F401  for transformers, which reads its config
+
 
 class Collator:
     """Makes a batch of rows, padded to the longest, and counts them."""
@@ -44,7 +47,10 @@ class Collator:
                 pictures.append(picture.convert("RGB"))
         options = {"return_tensors": "pt", "padding": True, "add_special_tokens": False}
         batch = self.processor(text=texts, images=pictures, **options)
-        before = self.processor(text=asked, images=pictures, **options)["attention_mask"].sum(1)
+        # The mark of an image is one token in the text, and as many as it has in the batch.
+        prompts = self.processor.tokenizer(asked, add_special_tokens=False)["input_ids"]
+        shown = (batch["input_ids"] == self.processor.image_token_id).sum(1)
+        before = torch.tensor([len(prompt) for prompt in prompts]) + shown - 1
         places = torch.arange(batch["input_ids"].shape[1])[None]
         learned = (places >= before[:, None]) & (batch["attention_mask"] == 1)
         batch["labels"] = batch["input_ids"].masked_fill(~learned, -100)
@@ -58,17 +64,22 @@ def main() -> None:
     parser.add_argument("--images", required=True, type=Path)
     parser.add_argument("--run", required=True, type=Path, help="whose shape and processor it has")
     parser.add_argument("--steps", type=int, default=-1, help="instead of an epoch")
+    parser.add_argument("--frozen", action="store_true", help="the vision tower")
     parser.add_argument("--batch", type=int, default=8, help="8 is the Trainer's default")
     args = parser.parse_args()
 
     set_seed(1)
     processor = AutoProcessor.from_pretrained(args.run / "processor")
-    config = AutoConfig.from_pretrained(args.run / "encoder")
+    model = AutoModelForImageTextToText.from_config(
+        AutoConfig.from_pretrained(args.run / "encoder")
+    )
+    for name, weight in model.named_parameters():
+        weight.requires_grad = not (args.frozen and "vision_tower" in name)
     rows = [json.loads(line) for line in args.train.open()]
     collator = Collator(processor, args.images)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
-            model=AutoModelForImageTextToText.from_config(config),
+            model=model,
             args=TrainingArguments(
                 output_dir=folder,
                 num_train_epochs=1,
