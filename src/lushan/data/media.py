@@ -98,8 +98,12 @@ class Media:
     def near(self, name: str) -> str | None:
         """Return a hint: a name that is there and looks like another one."""
         if self.place.is_dir():
+            with contextlib.suppress(OSError, ValueError):
+                path = self.place / name
+                if inside.is_bound(name) and path.exists() and not path.is_file():
+                    return "What is called so is no file."
             found = itertools.islice(self.place.rglob("*.*"), MOST_NAMES)
-            there = sorted(path.relative_to(self.place).as_posix() for path in found)
+            there = sorted(p.relative_to(self.place).as_posix() for p in found if p.is_file())
         else:
             there = list(self.files)[:MOST_NAMES]
         return one_of(name, there, listed=there[:5], colon=True)

@@ -225,12 +225,10 @@ def require_fits(picture: Picture, processor: BaseImageProcessor, name: str) -> 
 
 def _sizes(processor: BaseImageProcessor) -> dict[str, dict[str, Any]]:
     # Not by `to_dict`, which copies all settings: this is asked of each image.
-    found = {name: getattr(processor, name, None) for name in _SIZES}
-    return {
-        name: value if isinstance(value, dict) else dict(value)
-        for name, value in found.items()
-        if isinstance(value, dict) or hasattr(value, "shortest_edge")
-    }
+    settings: Any = processor
+    found: dict[str, Any] = {name: getattr(settings, name, None) for name in _SIZES}
+    # A dictionary, or an object of pairs.
+    return {name: dict(value) for name, value in found.items() if hasattr(value, "get")}
 
 
 def require_bounded(processor: BaseImageProcessor) -> None:

@@ -15,7 +15,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from lushan.common import extras
 from lushan.configurable import Within
@@ -133,9 +133,9 @@ def _frames(file: IO[bytes], name: str, sampling: Sampling) -> Iterator[bytes]:
     clock = _Clock()
     try:
         kind = _format_of(file, name)
-        start, end, count = _extent(file, kind, clock)
-        wanted = sampling.times(start, end, count)
-        for picture in _pictures(file, kind, wanted, clock):
+        extent = _extent(file, kind, clock)
+        wanted = sampling.times(extent.start, extent.end, extent.count)
+        for picture in _pictures(file, kind, wanted, extent, clock):
             picture.thumbnail((sampling.side, sampling.side))
             yield images.png(picture)
     except av.error.FFmpegError as error:
@@ -219,15 +219,22 @@ def _refuse(url: str, flags: int, options: object) -> Any:
     raise ValueError(f"it names another file: {url}")
 
 
-def _extent(file: IO[bytes], kind: str, clock: _Clock) -> tuple[float, float, int]:
-    """Return when the first frame is shown and when the last one ends, in seconds, and how many.
+class _Extent(NamedTuple):
+    """When the first and the last frame are shown and when that ends, in seconds; how many."""
 
-    Nothing is decoded.
-    """
+    start: float
+    last: float
+    end: float
+    count: int
+
+
+def _extent(file: IO[bytes], kind: str, clock: _Clock) -> _Extent:
+    """Return the extent of a video, of which nothing is decoded."""
     with _opened(file, kind) as container:
         stream = container.streams.video[0]
         unit = float(stream.time_base or 0)
         times: list[float] = []
+        end = 0.0
         for packet in container.demux(stream):
             clock.check()
             if len(times) > MOST_FRAMES:
@@ -235,15 +242,18 @@ def _extent(file: IO[bytes], kind: str, clock: _Clock) -> tuple[float, float, in
             stamp = packet.dts if packet.pts is None else packet.pts
             if packet.size and stamp is not None:
                 times.append(stamp * unit)
+                # A still one may be shown for long, as in recordings of a screen.
+                end = max(end, (stamp + (packet.duration or 0)) * unit)
         if not times:
             raise ValueError("it has no frames")
         start, last = min(times), max(times)
-        step = (last - start) / (len(times) - 1) if len(times) > 1 else 1.0
+        if end <= last:
+            end = last + ((last - start) / (len(times) - 1) if len(times) > 1 else 1.0)
         stated = float(stream.duration * unit if stream.duration else 0)
         if not stated and len(container.streams) == 1:  # Matroska states that of the file alone
             stated = (container.duration or 0) / 1e6
-        _require_whole(last + step - start, stated)
-        return start, last + step, len(times)
+        _require_whole(end - start, stated)
+        return _Extent(start, last, end, len(times))
 
 
 def _require_whole(found: float, stated: float) -> None:
@@ -251,7 +261,9 @@ def _require_whole(found: float, stated: float) -> None:
         raise ValueError(f"it is cut off after {found:.1f} of {stated:.1f} seconds")
 
 
-def _pictures(file: IO[bytes], kind: str, wanted: list[float], clock: _Clock) -> Iterator[Picture]:
+def _pictures(
+    file: IO[bytes], kind: str, wanted: list[float], extent: _Extent, clock: _Clock
+) -> Iterator[Picture]:
     """Yield what is shown at each of some times."""
     left, shown, number = iter(wanted), None, 0
     target = next(left, None)
@@ -270,7 +282,7 @@ def _pictures(file: IO[bytes], kind: str, wanted: list[float], clock: _Clock) ->
     if shown is None or target is None:
         raise ValueError("none of its frames can be decoded")
     rest = [target, *left]
-    _require_whole((shown.time or 0) - wanted[0], rest[-1] - wanted[0])
+    _require_whole((shown.time or 0) - extent.start, extent.last - extent.start)
     yield from itertools.repeat(_upright(shown), len(rest))
 
 

@@ -201,6 +201,16 @@ def test_a_missing_image_is_named_with_its_line_and_a_near_one(tmp_path):
     assert (caught.value.line, caught.value.value) == (1, "../train.jsonl")
 
 
+def test_what_is_no_file_is_not_offered_as_its_own_correction(tmp_path):
+    (tmp_path / "images").mkdir()
+    os.mkfifo(tmp_path / "images" / "pipe.png")
+    for name in ("pipe.png", "cats"):
+        source = rows(tmp_path, "top.png", name)
+        with pytest.raises(UserError) as caught:
+            source.read(FIELDS)
+        assert (caught.value.line, caught.value.hint) == (2, "What is called so is no file.")
+
+
 @pytest.mark.parametrize("value", [None, "", 7, {"path": "a"}, ["a"]], ids=str)
 def test_what_names_no_image_is_refused_with_its_line(value, tmp_path):
     with pytest.raises(UserError, match="the image is missing") as caught:

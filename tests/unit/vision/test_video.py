@@ -43,6 +43,15 @@ def test_frames_are_taken_evenly_or_by_time(codec, format):
     assert len(shades(data, "", frames=200)) == 20
 
 
+@pytest.mark.parametrize("format", ["mp4", "matroska"])
+def test_a_frame_may_be_shown_for_long(format):
+    held = clip(SHADES[:4], format=format, held=600)  # a minute, after three tenths of a second
+    assert shades(held, "", fps=0.1) == [0, *[3] * 5]
+    assert len(shades(held, "", frames=8)) == 4
+    apart = clip(SHADES[:3], format=format, times=[0, 300, 600])
+    assert shades(apart, "", frames=3) == [0, 1, 1]
+
+
 def test_frames_are_scaled_down_and_never_up():
     data = clip(SHADES[:2], size=(640, 320))
     sizes = [
