@@ -134,7 +134,7 @@ def _frames(file: IO[bytes], name: str, sampling: Sampling) -> Iterator[bytes]:
     try:
         kind = _format_of(file, name)
         extent = _extent(file, kind, clock)
-        wanted = sampling.times(extent.start, extent.end, extent.count)
+        wanted = sampling.times(extent.start, extent.end, extent.frames)
         for picture in _pictures(file, kind, wanted, extent, clock):
             picture.thumbnail((sampling.side, sampling.side))
             yield images.png(picture)
@@ -225,7 +225,7 @@ class _Extent(NamedTuple):
     start: float
     last: float
     end: float
-    count: int
+    frames: int
 
 
 def _extent(file: IO[bytes], kind: str, clock: _Clock) -> _Extent:
