@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from sacrebleu.metrics import CHRF
 
+from lushan.common.terminal import echo
+
 SIDE = 8
 CLASSES = {
     "Smileys & Emotion": "face",
@@ -39,6 +41,7 @@ CLASSES = {
 
 
 def main() -> None:
+    """Do what the command says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("run", type=Path)
@@ -76,11 +79,11 @@ def _names(data: Path, rows: Sequence[dict[str, Any]], found: dict[str, Any]) ->
         for number in test
     ]
     own = [record["predicted"] for record in test.values()]
-    print(f"{len(known)} training images, {len(test)} test images")
+    echo(f"{len(known)} training images, {len(test)} test images")
     for name, said in (("model", own), ("nearest", nearest)):
         hits = np.mean([a == b for a, b in zip(said, gold, strict=True)])
-        print(f"{name}: exact match {100 * hits:.2f} %, chrF {_chrf(said, gold):.2f}")
-        print(f"  {len({*said})} different names; most frequent {Counter(said).most_common(3)}")
+        echo(f"{name}: exact match {100 * hits:.2f} %, chrF {_chrf(said, gold):.2f}")
+        echo(f"  {len({*said})} different names; most frequent {Counter(said).most_common(3)}")
     draws = np.random.default_rng(1).integers(len(gold), size=(1000, len(gold)))
     differences = [
         _chrf([own[i] for i in draw], [gold[i] for i in draw])
@@ -88,7 +91,7 @@ def _names(data: Path, rows: Sequence[dict[str, Any]], found: dict[str, Any]) ->
         for draw in draws
     ]
     low, high = np.quantile(differences, [0.025, 0.975])
-    print(f"chrF of the model less that of the nearest: 95 % interval {low:.2f} to {high:.2f}")
+    echo(f"chrF of the model less that of the nearest: 95 % interval {low:.2f} to {high:.2f}")
 
 
 def _chrf(said: list[str], gold: list[str]) -> float:
@@ -123,11 +126,12 @@ def _classes(rows: Sequence[dict[str, Any]], file: Path) -> None:
     draws = np.random.default_rng(1).integers(len(hits), size=(10_000, len(hits)))
     low, high = np.quantile(hits[draws].mean(1), [0.025, 0.975])
     most = Counter(wanted).most_common(1)[0]
-    print(f"{len(hits)} images, right {100 * hits.mean():.2f} % [{100 * low:.1f}, {100 * high:.1f}]")
-    print(f"the most frequent class, {most[0]}: {100 * most[1] / len(hits):.2f} %")
+    share = f"{100 * hits.mean():.2f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    echo(f"{len(hits)} images, right {share}")
+    echo(f"the most frequent class, {most[0]}: {100 * most[1] / len(hits):.2f} %")
     for name, count in Counter(wanted).most_common():
         own = np.mean([h for h, w in zip(hits, wanted, strict=True) if w == name])
-        print(f"  {name}: {count} images, right {100 * own:.1f} %, said {chosen.count(name)} times")
+        echo(f"  {name}: {count}, right {100 * own:.1f} %; said {chosen.count(name)} times")
 
 
 if __name__ == "__main__":

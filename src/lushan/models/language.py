@@ -8,6 +8,7 @@ operation in pieces (`lushan.models.projected_loss`), over the places alone that
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -135,7 +136,7 @@ class LanguageModel(nn.Module):
         narrows = narrowed.worth(places, labels) and self._narrows()
         with contextlib.ExitStack() as stack:
             if narrows:
-                stack.enter_context(narrowed.at(self._text_part, places, labels.shape[1]))
+                stack.enter_context(narrowed.at(self._text_part[0], places, labels.shape[1]))
             hidden = self._states(known)
         if narrows and hidden.shape[:-1] == (1, len(places)):
             return hidden[0]
@@ -148,17 +149,16 @@ class LanguageModel(nn.Module):
         if distributed.is_available() and distributed.is_initialized():
             return False  # each process has places of its own, and all pass by the layers together
         if self._can_narrow is None:
-            self._can_narrow = self._is_the_same_narrowed()
-        # Not where layers are computed again in the backward pass.
-        return self._can_narrow and not getattr(self.model, "is_activation_checkpointing", False)
+            # Where the backward pass computes layers again, they are whole then.
+            again = getattr(self.model, "is_activation_checkpointing", False)
+            self._can_narrow = not again and self._is_the_same_narrowed()
+        return self._can_narrow
 
-    @property
-    def _text_part(self) -> nn.Module:
-        """The language model in one of parts; the whole of one without."""
-        if self.text_config is self.config:
-            return self.model
-        parts = (m for m in self.model.modules() if getattr(m, "config", None) is self.text_config)
-        return next(parts, nn.Module())  # without layers, which is no place to narrow
+    @functools.cached_property
+    def _text_part(self) -> Sequence[nn.Module]:
+        """The language model in one of parts, or the whole of one without; not registered."""
+        every = self.model.modules()
+        return [m for m in every if getattr(m, "config", None) is self.text_config][:1]
 
     @torch.no_grad()
     def _is_the_same_narrowed(self) -> bool:
@@ -169,7 +169,7 @@ class LanguageModel(nn.Module):
         self.model.eval()
         try:
             whole = self.hidden(**alone).flatten(0, 1)[places]
-            with narrowed.at(self._text_part, places, _PROBE):
+            with narrowed.at(self._text_part[0], places, _PROBE):
                 found = self.hidden(**alone)
             found = found[0] if found.shape[0] == 1 else found.flatten(0, 1)[places]
             return found.shape == whole.shape and torch.allclose(found, whole, atol=_CLOSE)
