@@ -81,6 +81,22 @@ def test_killed_among_images(task, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.fault(6)
+@pytest.mark.parametrize("task", ["contrastive", "visual_qa"])
+def test_two_ranks_killed_among_images(task, tmp_path):
+    """Of images that are changed anew, and of those that a frozen tower has encoded once."""
+    given = [f"task={task}", *SHORT, *TASKS[task], "trainer=ddp_sim"]
+    killed, whole = (
+        check(compose([*given, f"paths.output_dir={tmp_path / name}"])) for name in ("a", "b")
+    )
+    assert jobs.execute(killed, jobs.at_step(8)) == 137
+    assert jobs.execute(killed) == 0
+    assert jobs.execute(whole) == 0
+    require_equal(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.slow
 @pytest.mark.fault(6)
 def test_killed_among_videos(tmp_path):
     media = tmp_path / "media"
