@@ -98,7 +98,7 @@ class ImageTokenizer(Task):
     def record_fields(self) -> Mapping[str, Entry]:
         numbers = ("psnr", "ssim", "squared_error", "values")
         return {
-            "image": Entry(Image(), "input"),
+            "image": Entry(Image(), "gold"),  # it is what is to be made again
             "predicted": Entry(Image(optional=True), "predicted"),
             **{name: Entry(Number(optional=name == "psnr"), "detail") for name in numbers},
             "codes": Entry(Value(), "detail"),

@@ -4,7 +4,7 @@
 const PAGE = 40; // examples that are on the page at a time
 
 const browser = {
-  run: null, split: null, show: "wrong", gold: "", predicted: "", text: "", order: "", page: 0, data: null, draw: null,
+  run: null, split: null, show: "wrong", gold: "", predicted: "", text: "", order: "", page: 0, beside: "", data: null, draw: null,
 };
 
 /** Show a run's examples. */
@@ -37,9 +37,14 @@ function examplesSection(box) {
     browser.split = file.split;
     const turn = ++asked; // the last question is answered
     try {
-      const [shared, own] = await Promise.all([lushan.load(file.examples), lushan.load(file.own)]);
+      // Runs on the same data share its examples, in the same order.
+      const peers = having.filter((r) => r !== browser.run)
+        .map((r) => [r, runs[r].files.find((one) => one.examples === file.examples)]).filter(([, of]) => of);
+      const asides = browser.beside ? peers : [];
+      const [shared, own, ...theirs] = await Promise.all([file.examples, file.own, ...asides.map(([, of]) => of.own)].map((name) => lushan.load(name)));
       if (turn !== asked) return;
-      browser.data = { ...own, file, own: own.rows, rows: shared.rows };
+      const others = asides.map(([r], k) => [r, theirs[k].rows]);
+      browser.data = { ...own, file, own: own.rows, rows: shared.rows, peers: peers.length, others };
       box.replaceChildren(...browserParts(having, groups));
     } catch (error) {
       if (turn === asked) box.replaceChildren(el("p", { class: "note" }, `The examples cannot be shown: ${error.message}.`));
@@ -56,7 +61,7 @@ function examplesSection(box) {
 
 function browserParts(having, groups) {
   const { runs } = lushan.get("report");
-  const { file, own, numbers, classes, strict, unpaired } = browser.data;
+  const { file, own, numbers, classes, strict, unpaired, peers } = browser.data;
   const list = el("div");
   const count = el("p", { class: "quiet", role: "status", id: "examples-count" });
   const show = () => showExamples(list, count);
@@ -65,7 +70,11 @@ function browserParts(having, groups) {
   const several = new Set(runs.map((run) => run.experiment)).size > 1;
   const label = (r) => [several ? runs[r].experiment : null, groups[runs[r].group].label, `seed ${runs[r].seed}`]
     .filter((part, i, all) => part && all.indexOf(part) === i).join(" · ");
+  browser.data.label = label;
   controls.append(select("Run", having.map((r) => [String(r), label(r)]), String(browser.run), (value) => examplesOf(Number(value), browser.split)));
+  if (peers) {
+    controls.append(select("Beside", [["", "this run alone"], ["all", "what all runs predict"]], browser.beside, (value) => { browser.beside = value; browser.draw(); }));
+  }
   const splits = runs[browser.run].files.map((one) => one.split);
   if (splits.length > 1) controls.append(select("Split", splits, browser.split, (value) => { browser.split = value; browser.page = 0; browser.draw(); }));
   if (own.some((row) => row[2] !== null)) {
@@ -141,7 +150,7 @@ function showExamples(list, count) {
     el("span", {}, `page ${browser.page + 1} of ${pages}`),
     el("button", { type: "button", disabled: browser.page === pages - 1, onclick: turn(1) }, "later →")) : null;
   list.replaceChildren(el("ol", { class: "examples" }, here.map((i) => el("li", { class: "example" },
-    el("p", { class: "id" }, rows[i][0], numbersOf(numbers, own[i][1])), exampleParts(rows[i], own[i], strict)))));
+    el("p", { class: "id" }, rows[i][0], numbersOf(numbers, own[i][1])), exampleParts(rows[i], own[i], strict), othersOf(i)))));
   if (pager) list.append(pager);
 }
 
@@ -164,6 +173,14 @@ function exampleParts([, inputs, gold], [predicted, , right, marks, , details], 
   if (right === true && strict) box.append(side("✓ both", predicted, marksOf(1)));
   else box.append(side("gold", gold, marksOf(0)), side("predicted", predicted, marksOf(1)));
   return fill(box, {}, details.map(([name, part]) => side(name, part)));
+}
+
+/** What other runs predict of an example, side by side: images of a text by their seeds. */
+function othersOf(i) {
+  const { rows, others, label } = browser.data;
+  if (!others.length) return null;
+  return el("div", { class: "others" }, others.map(([r, own]) => el("figure", {},
+    drawPart(own[i][0], new Map(rows[i][1]), null), el("figcaption", {}, label(r)))));
 }
 
 const DRAW = {
