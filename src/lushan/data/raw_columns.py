@@ -66,6 +66,14 @@ class Columns:
             return {"path": "", "bytes": value["bytes"]}
         if isinstance(value, bytes):
             return {"path": "", "bytes": value}
+        if isinstance(value, list) and value:
+            if len(value) == 1:
+                return self.image(row, value[0], kind)
+            raise self.fail(
+                f"one {kind} is read of a row, and it has {len(value)}",
+                row,
+                hint="Dialogues hold several: task=chat data=chat.",
+            )
         if not isinstance(value, str) or not value:
             raise self.fail(f"the {kind} is missing", row, value=value)
         if self.media is None:

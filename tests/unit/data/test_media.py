@@ -211,10 +211,18 @@ def test_what_is_no_file_is_not_offered_as_its_own_correction(tmp_path):
         assert (caught.value.line, caught.value.hint) == (2, "What is called so is no file.")
 
 
-@pytest.mark.parametrize("value", [None, "", 7, {"path": "a"}, ["a"]], ids=str)
+@pytest.mark.parametrize("value", [None, "", 7, {"path": "a"}, []], ids=str)
 def test_what_names_no_image_is_refused_with_its_line(value, tmp_path):
     with pytest.raises(UserError, match="the image is missing") as caught:
         rows(tmp_path, "top.png", value).read(FIELDS)
+    assert caught.value.line == 2
+
+
+def test_a_list_of_one_image_is_that_image_and_one_of_two_is_refused(tmp_path):
+    found = rows(tmp_path, "top.png", ["top.png"]).read(FIELDS).splits["train"].column("image")
+    assert found[0] == found[1]
+    with pytest.raises(UserError, match="one image is read of a row, and it has 2") as caught:
+        rows(tmp_path, "top.png", ["top.png", "cats/two.png"]).read(FIELDS)
     assert caught.value.line == 2
 
 
