@@ -8,6 +8,7 @@ acts on it.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -100,6 +101,10 @@ def _register_own() -> None:
     """Let Hydra know our launchers and our sweeper, once in a process."""
     for plugin in (ForkLauncher, Combinations):
         Plugins.instance().register(plugin)
+    if "hydra_plugins.hydra_ray_launcher" in sys.modules:  # whose options it has brought with it
+        from lushan.launch import ray
+
+        ray.register()
 
 
 class Composer(Hydra):

@@ -63,11 +63,11 @@ def test_what_is_said(cli_inside, arguments, printed):
     [
         (["predict"], "Missing argument"),
         (["runz"], "No such command"),
-        (["generate", "run", "--top-k", "z"], "Invalid value"),
+        (["generate", "run", "--top-k", "z"], "--top-k: must be a whole number"),
         (["runs", "a", "b"], "unexpected extra argument"),
     ],
 )
-def test_other_mistakes_are_said_as_before(cli_inside, arguments, printed):
+def test_other_mistakes_are_said_too(cli_inside, arguments, printed):
     done = cli_inside(*arguments)
     assert (done.code, done.out) == (2, "")
     assert printed in done.err

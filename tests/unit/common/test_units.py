@@ -98,6 +98,7 @@ RAW = {
     "guard/calibration.py": "rates that are asked for",
     "inference/guarding.py": "a threshold, and shares of its texts",
     "inference/recommendation.py": "scores of candidates, stored",
+    "serve/mistakes.py": "bounds of what a request may hold",
     "monitor": "rates of alarms, and shares with their own intervals",
     "common/units.py": "this is the place",
 }
