@@ -1,12 +1,13 @@
-"""A trained guard beside a linear SVM on COLD's characters, and its refusals by kind of text.
+"""A run on COLD beside a linear SVM on its characters; of a guard, its refusals by kind of text.
 
-`python experiments/safety/baseline.py DATA/cold RUN`
+`python experiments/safety/baseline.py DATA/cold RUN [topic]`
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
@@ -22,16 +23,31 @@ from lushan.metrics.calibration import with_temperature
 from lushan.run import checksums
 
 
-def main(folder: Path, run: Path) -> None:
-    """Print accuracy, macro F1, a paired test (McNemar, exact) and shares above the threshold."""
+def main(folder: Path, run: Path, column: str = "label") -> None:
+    """Print what both reach, and of a guard the shares above its threshold.
+
+    Args:
+        folder: COLD's.
+        run: Trained on it.
+        column: What it has learned: `label`, or `topic`.
+    """
     train, test = (read(folder / name) for name in ("train.csv.gz", "test.csv"))
     content = checksums.read(run, "predictions/test.jsonl")
     records = [parse_json(line) for line in content.splitlines()]
-    assert [r["gold"] for r in records] == [r["label"] for r in test], "other test texts"
+    assert [r["gold"] for r in records] == [r[column] for r in test], "other test texts"
+    compared(train, test, records, column)
+    if column == "label":
+        refused(run, test, records)
+
+
+def compared(
+    train: list[dict[str, str]], test: list[dict[str, str]], records: list[Any], column: str
+) -> None:
+    """Print accuracy, macro F1, and a paired test (McNemar, exact)."""
     terms = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), min_df=2, sublinear_tf=True)
     known = terms.fit_transform([row["TEXT"] for row in train])
-    model = LinearSVC(random_state=0).fit(known, [row["label"] for row in train])
-    gold = np.array([row["label"] for row in test])
+    model = LinearSVC(random_state=0).fit(known, [row[column] for row in train])
+    gold = np.array([row[column] for row in test])
     found = {
         "SVM": model.predict(terms.transform([row["TEXT"] for row in test])),
         "run": np.array([record["predicted"] for record in records]),
@@ -42,7 +58,11 @@ def main(folder: Path, run: Path) -> None:
     svm, own = ((labels == gold) for labels in found.values())
     ahead, behind = int((svm & ~own).sum()), int((own & ~svm).sum())
     p = binomtest(ahead, ahead + behind).pvalue
-    echo(f"the SVM alone is right for {ahead}, the run alone for {behind}: p = {p:.3f}")
+    echo(f"the SVM alone is right for {ahead}, the run alone for {behind}: p = {p:.2g}")
+
+
+def refused(run: Path, test: list[dict[str, str]], records: list[Any]) -> None:
+    """Print which share of each kind of text a guard refuses."""
     guard = calibrate(run, label=None, rate=RATE)
     rows = np.array([[r["probabilities"][one] for one in guard.labels] for r in records])
     scores = with_temperature(rows, guard.temperature, several=False)[
@@ -55,4 +75,4 @@ def main(folder: Path, run: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
