@@ -101,10 +101,13 @@ def _register_own() -> None:
     """Let Hydra know our launchers and our sweeper, once in a process."""
     for plugin in (ForkLauncher, Combinations):
         Plugins.instance().register(plugin)
-    if "hydra_plugins.hydra_ray_launcher" in sys.modules:  # whose options it has brought with it
-        from lushan.launch import ray
 
-        ray.register()
+
+@functools.cache
+def _register_ray() -> None:
+    from lushan.launch import ray
+
+    ray.register()
 
 
 class Composer(Hydra):
@@ -134,6 +137,8 @@ class Composer(Hydra):
                 "command-line", f"file://{chosen}", anchor=SearchPathQuery(provider="schema")
             )
         _register_own()
+        if "hydra_plugins.hydra_ray_launcher" in sys.modules:  # and with it the plugin's own option
+            _register_ray()
         self.typed = typed_values(self.parse_quietly(typed))
         self._first_of_many = known is not None and not known
         self._known: Known = {} if known is None else known
