@@ -64,6 +64,17 @@ LONG = ("interleaved_lm", "video_lm")
 """Made of the same as another one."""
 
 
+def require_resumed(given, place):
+    """Kill a run, start it again, and compare it with one that was left alone."""
+    killed, whole = (
+        check(compose([*given, f"paths.output_dir={place / name}"])) for name in ("a", "b")
+    )
+    assert jobs.execute(killed, jobs.at_step(8)) == 137
+    assert jobs.execute(killed) == 0
+    assert jobs.execute(whole) == 0
+    require_equal(place / "a", place / "b")
+
+
 @pytest.mark.slow
 @pytest.mark.fault(6)
 @pytest.mark.parametrize(
@@ -71,13 +82,7 @@ LONG = ("interleaved_lm", "video_lm")
 )
 def test_killed_among_images(task, tmp_path):
     given = [f"task={task}", *SHORT, *TASKS[task]]
-    killed, whole = (
-        check(compose([*given, f"paths.output_dir={tmp_path / name}"])) for name in ("a", "b")
-    )
-    assert jobs.execute(killed, jobs.at_step(8)) == 137
-    assert jobs.execute(killed) == 0
-    assert jobs.execute(whole) == 0
-    require_equal(tmp_path / "a", tmp_path / "b")
+    require_resumed(given, tmp_path)
 
 
 @pytest.mark.slow
@@ -87,13 +92,7 @@ def test_killed_among_images(task, tmp_path):
 def test_two_ranks_killed_among_images(task, tmp_path):
     """Of images that are changed anew, and of those that a frozen tower has encoded once."""
     given = [f"task={task}", *SHORT, *TASKS[task], "trainer=ddp_sim"]
-    killed, whole = (
-        check(compose([*given, f"paths.output_dir={tmp_path / name}"])) for name in ("a", "b")
-    )
-    assert jobs.execute(killed, jobs.at_step(8)) == 137
-    assert jobs.execute(killed) == 0
-    assert jobs.execute(whole) == 0
-    require_equal(tmp_path / "a", tmp_path / "b")
+    require_resumed(given, tmp_path)
 
 
 @pytest.mark.slow
@@ -111,13 +110,7 @@ def test_killed_among_videos(tmp_path):
     files = [f"data.{split}={data}" for split in ("train", "validation", "test")]
     own = ["data=chat", *files, f"data.media={media}", "data.frames=3"]
     given = ["task=chat", *SHORT, *TASKS["chat"], *own]
-    killed, whole = (
-        check(compose([*given, f"paths.output_dir={tmp_path / name}"])) for name in ("a", "b")
-    )
-    assert jobs.execute(killed, jobs.at_step(8)) == 137
-    assert jobs.execute(killed) == 0
-    assert jobs.execute(whole) == 0
-    require_equal(tmp_path / "a", tmp_path / "b")
+    require_resumed(given, tmp_path)
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ acts on it.
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -32,7 +31,7 @@ from lushan.config.folders import PRIMARY, built_in_conf
 from lushan.config.hydra_guard import check_hydra, check_search_path, require_own_sweep
 from lushan.config.init_from import starting_from
 from lushan.config.launcher_settings import Typed, typed_values
-from lushan.config.repository import Repository, merged
+from lushan.config.repository import Repository, merged, replace_launchers
 from lushan.config.search_path import before_ours
 from lushan.errors import UserError
 from lushan.launch.combinations import Combinations
@@ -103,13 +102,6 @@ def _register_own() -> None:
         Plugins.instance().register(plugin)
 
 
-@functools.cache
-def _register_ray() -> None:
-    from lushan.launch import ray
-
-    ray.register()
-
-
 class Composer(Hydra):
     """Hydra over our `conf/`, which checks what it composes and raises plain errors."""
 
@@ -137,8 +129,7 @@ class Composer(Hydra):
                 "command-line", f"file://{chosen}", anchor=SearchPathQuery(provider="schema")
             )
         _register_own()
-        if "hydra_plugins.hydra_ray_launcher" in sys.modules:  # and with it the plugin's own option
-            _register_ray()
+        replace_launchers()
         self.typed = typed_values(self.parse_quietly(typed))
         self._first_of_many = known is not None and not known
         self._known: Known = {} if known is None else known

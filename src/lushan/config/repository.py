@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import sys
 import time
 from collections.abc import Callable, Hashable
 from typing import Any, cast
@@ -75,14 +76,19 @@ class Repository(ConfigRepository):
         return _file(self.source_of(config_path), config_path)
 
     def find_more(self) -> bool:
-        """Let Hydra know the launchers of plugins, and ours instead of that for Ray."""
+        """Let Hydra know the launchers of plugins, and ours instead of theirs."""
         found = super().find_more()
-        if found:
-            with contextlib.suppress(ImportError):  # the plugin is an extra
-                from lushan.launch import ray
-
-                ray.register()
+        replace_launchers()
         return found
+
+
+def replace_launchers() -> None:
+    """Let our launcher for Ray stand for the plugin's, an extra, once that is imported."""
+    if "hydra_plugins.hydra_ray_launcher" in sys.modules:
+        with contextlib.suppress(ImportError):
+            from lushan.launch import ray
+
+            ray.register()
 
 
 def _file(source: ConfigSource | None, config_path: str) -> Hashable:

@@ -6,6 +6,7 @@ A job goes to the folder where the command was typed by itself.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 from hydra.core.config_store import ConfigStore
@@ -32,6 +33,7 @@ class RayLauncher(ray_launcher.RayLauncher):
         return super().launch(job_overrides, initial_job_idx)
 
 
+@functools.cache
 def register() -> None:
     """Let `hydra/launcher=ray` name this launcher instead of the plugin's."""
     target = f"{RayLauncher.__module__}.{RayLauncher.__qualname__}"

@@ -251,18 +251,22 @@ def compose(
     numbers = [i % copies for i in range(len(rows))]
     alone = dataclasses.replace(settings, num_samples=1)
 
+    found: list[list[int]] = [[] for _ in rows]
+
+    def so_far(places: Sequence[int]) -> tuple[list[list[int]], list[int]]:
+        return [rows[i] + found[i] for i in places], [numbers[i] for i in places]
+
     def write_on(places: Sequence[int]) -> None:
         limits = [settings.max_new_tokens - len(found[i]) for i in places]
-        some, theirs = [rows[i] + found[i] for i in places], [numbers[i] for i in places]
+        some, theirs = so_far(places)
         new = _continued(model, codec, some, alone, limits, theirs, begins=scale != 1)
         for i, ids in zip(places, new, strict=True):
             found[i] += ids
 
-    found: list[list[int]] = [[] for _ in rows]
     write_on(range(len(rows)))
     # With guidance a text ends where an image begins, which is drawn by itself.
     while places := [i for i, ids in enumerate(found) if ids[-1:] == [codec.begin]]:
-        some, theirs = [rows[i] + found[i] for i in places], [numbers[i] for i in places]
+        some, theirs = so_far(places)
         drawn = draw(model, codec, some, alone, scale, theirs)
         for i, codes in zip(places, drawn, strict=True):
             found[i] += codec.image_of(codes)[1:]
