@@ -30,6 +30,8 @@ WAITING = {
     "sklearn",
 }
 """Nothing of this is needed to predict, or before the first step of a training."""
+UNASKED = {"pydantic", "psutil"}
+"""Of a typed argument, and of the machine."""
 COMPUTING = {
     *(("train",), ("tune", "lr"), ("reproduce",), ("study", "verify")),
     *(("eval",), ("predict",), ("generate",), ("chat",), ("recommend",), ("assist",)),
@@ -222,7 +224,9 @@ def test_what_needs_no_torch_imports_none(tmp_path, ner_run, known, monkeypatch)
 
 
 @pytest.mark.slow
-def test_a_complete_study_is_answered_without_arrays_and_launchers(tmp_path, ner_run, known):
+def test_a_complete_study_is_answered_without_arrays_launchers_and_pydantic(
+    tmp_path, ner_run, known
+):
     study = study_of(ner_run, tmp_path)
     *first, table, compare = carried_out(
         *(["study", name, study] for name in ("status", "run", "table")),
@@ -230,10 +234,10 @@ def test_a_complete_study_is_answered_without_arrays_and_launchers(tmp_path, ner
     )
     for code, modules, err in first:
         assert code == 0, err
-        assert not modules & {"numpy", "pyarrow", "hydra_plugins.hydra_ray_launcher"}
+        assert not modules & {"numpy", "pyarrow", "hydra_plugins.hydra_ray_launcher", *UNASKED}
     for code, modules, err in (table, compare):
         assert code == 0, err
-        assert not modules & {"pyarrow", "scipy.sparse"}
+        assert not modules & {"pyarrow", "scipy.sparse", *UNASKED}
 
 
 def test_a_source_is_imported_without_the_others(tmp_path):

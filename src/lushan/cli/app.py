@@ -49,6 +49,7 @@ from lushan.common.terminal import (
     set_quiet,
 )
 from lushan.compat.deferred import deferring
+from lushan.compat.typer import coerce_plainly
 from lushan.engine.job import code_of, complain
 from lushan.errors import RunFailed, UserError, of_path
 from lushan.run import remote_code
@@ -64,6 +65,8 @@ ANSWERING = {
 """Commands that answer and end, without a model: what a study trains, other processes train."""
 SELDOM = 200_000
 """Objects that such a command makes before Python looks for cycles among all that there are."""
+
+coerce_plainly()
 
 app = typer.Typer(
     name="lushan",

@@ -14,8 +14,6 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, TypedDict
 
-import psutil
-
 from lushan.run import checksums
 from lushan.run.files import atomic_write, read_json, write_json
 from lushan.run.redaction import redact, redact_arguments, secret_values
@@ -222,6 +220,8 @@ def packages() -> tuple[str, ...]:
 @functools.cache
 def describe_machine() -> dict[str, Any]:
     """Describe this machine: system, processor, memory, graphics cards."""
+    import psutil  # tables read what was written, and ask no machine
+
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "host": socket.gethostname(),
