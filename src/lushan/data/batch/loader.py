@@ -75,9 +75,9 @@ class TrainingLoader:
         """The tensors of one global batch."""
         micro = self._split(batch, self.rank)
         weight = 0.0 if rank_is_idle(batch, self.rank) else 1.0
-        collated = [self.collate(self.features(part)) for part in micro]
-        counts = [part.pop("targets") for part in collated if "targets" in part]
         pieces = [self.rows.pieces(part, self.encoded.lengths) for part in micro]
+        collated = [self.collate(self._features(part)) for part in pieces]
+        counts = [part.pop("targets") for part in collated if "targets" in part]
         real = len(collated)
         if self.in_step:
             most = max(len(self._split(batch, rank)) for rank in range(self.world_size))
@@ -103,14 +103,13 @@ class TrainingLoader:
             micro_tokens=self.micro_tokens,
         )
 
-    def features(self, rows: Indices) -> Features:
+    def _features(self, pieces: Pieces) -> Features:
         """The features of some rows; those that share one are joined."""
-        members = drawn(self.encoded, self.rows.of(rows), self.draw)
+        members = drawn(self.encoded, pieces.numbers, self.draw)
         if self.rows.capacity is None:
             return members
         rest = iter(members)
-        counts = self.rows.counts(rows).tolist()
-        return [joined(list(itertools.islice(rest, count))) for count in counts]
+        return [joined(list(itertools.islice(rest, count))) for count in pieces.counts.tolist()]
 
 
 class EvaluationLoader:

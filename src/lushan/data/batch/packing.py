@@ -41,6 +41,8 @@ class Rows:
 
     def of(self, rows: Indices) -> Indices:
         """The features of several rows."""
+        if self.capacity is None:
+            return self.members[self.offsets[rows]]
         counts = self.counts(rows)
         # Each row's members are counted on from where it begins.
         begins = np.repeat(self.offsets[rows] - (np.cumsum(counts) - counts), counts)

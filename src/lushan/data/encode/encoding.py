@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import inspect
 import itertools
@@ -85,7 +86,7 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.columns["length"])
 
-    @property
+    @functools.cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each feature, shape (N,)."""
         return np.asarray(self.columns["length"], dtype=np.int64)
@@ -97,7 +98,7 @@ class Encoded:
         whole = not np.issubdtype(found.dtype, np.floating) or bool((found % 1 == 0).all())
         return found.astype(np.int64) if whole else found.astype(np.float64)
 
-    @property
+    @functools.cached_property
     def examples(self) -> NDArray[np.int64]:
         """The corpus row of each feature, shape (N,)."""
         return np.asarray(self.columns["example"], dtype=np.int64)

@@ -69,6 +69,12 @@ def test_what_is_read_back_stays_on_the_disk(tmp_path):
     assert pa.total_allocated_bytes() == before
 
 
+def test_a_batch_costs_the_same_however_large_the_split(tmp_path):
+    made = make(tmp_path)
+    assert made.lengths is made.lengths  # asked for with each batch: no copy of the whole column
+    assert made.examples is made.examples
+
+
 def test_a_large_split_is_encoded_by_several_processes(tmp_path, monkeypatch):
     texts = [f"text {i}" * (i % 5) for i in range(45)]
     monkeypatch.setattr(encoding, "ROWS_AT_ONCE", 10)
