@@ -235,6 +235,8 @@ def search_in(
     how: dict[str, Any] = {"fusion": fusion, "rerank": _reranking(rerank, candidates, most, notes)}
     if input is None:
         (hits,) = search.search(opened, arguments[-1:], top_k=top_k, **how)
+        if not hits:
+            notes.append("no document has a word of the query")
         echo_notes(notes)
         _print_hits(hits, as_json=as_json)
         return

@@ -49,6 +49,7 @@ def search(
     top_k: int,
     fusion: Fusion,
     rerank: Reranking | None = None,
+    all_documents: bool = False,
 ) -> list[list[Hit]]:
     """Return the best documents of each query, best first.
 
@@ -58,14 +59,18 @@ def search(
         top_k: Documents of each.
         fusion: How scores of several indexes are joined.
         rerank: Orders the best ones once more; the scores are then its own.
+        all_documents: Also those that have no word of the query, where words alone are compared.
     """
     first = indexes[0]
+    least = 0 if not all_documents and [index.name for index in indexes] == [BM25] else -np.inf
     count = top_k if rerank is None else rerank.candidates
     found = []
     for start in over(range(0, len(queries), _AT_ONCE), "queries"):
         part = queries[start : start + _AT_ONCE]
         several = _first(indexes, part, count, fusion)
         for query, (best, own) in zip(part, several, strict=True):
+            best = best[own > least]  # noqa: PLW2901
+            own = own[own > least]  # noqa: PLW2901
             if rerank is not None:
                 best, own = rerank.order(query, first.texts, best)  # noqa: PLW2901
             pairs = zip(best[:top_k], own[:top_k], strict=True)
@@ -198,7 +203,8 @@ def mined(
     first, right = indexes[0], _right(indexes[0], queries, relevant)
     own = dict(zip(first.ids, first.texts, strict=True))
     most = max(map(len, right), default=0)
-    found = search(indexes, queries, top_k=count + most, fusion=fusion, rerank=rerank)
+    how: dict[str, Any] = {"fusion": fusion, "rerank": rerank, "all_documents": True}
+    found = search(indexes, queries, top_k=count + most, **how)
     rows: list[dict[str, Any]] = []
     for query, wanted, hits, numbers in zip(queries, relevant, found, right, strict=True):
         never = {first.ids[number] for number in numbers}

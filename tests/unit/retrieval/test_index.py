@@ -39,9 +39,20 @@ def built(corpus, tmp_path, cli_inside):
 
 def test_a_query_finds_its_document(built, cli_inside):
     done = cli_inside("search", "words", "庐山", "--top-k", "2", "--json")
-    assert [hit["id"] for hit in json.loads(done.out)] == ["b", "a"]
+    assert [hit["id"] for hit in json.loads(done.out)] == ["b"]
     done = cli_inside("search", "words", "where is the lake")
-    assert done.out.splitlines()[0].split()[1] == "a"
+    assert [line.split()[1] for line in done.out.splitlines()] == ["a", "c"]
+
+
+def test_a_document_without_a_word_of_the_query_is_not_found(built, tmp_path, cli_inside):
+    done = cli_inside("search", "words", "zebra")
+    assert (done.code, done.out) == (0, "")
+    assert "no document has a word of the query" in done.err
+    assert json.loads(cli_inside("search", "words", "zebra", "--json").out) == []
+    (tmp_path / "questions.txt").write_text("zebra\nbarn\n", encoding="utf-8")
+    rows = cli_inside("search", "words", "--input", str(tmp_path / "questions.txt")).out
+    found = [[hit["id"] for hit in json.loads(row)["hits"]] for row in rows.splitlines()]
+    assert found == [[], ["c"]]
 
 
 def test_queries_of_a_file_are_answered_or_evaluated(built, corpus, tmp_path, cli_inside):

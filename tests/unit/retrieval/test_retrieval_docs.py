@@ -45,7 +45,7 @@ def files(tmp_path):
     ]
     write(tmp_path / "rated.jsonl", rated)
     write(tmp_path / "new.jsonl", [{"query": q} for q in asked[:3]])
-    (tmp_path / "new.txt").write_text("parking\nhouse 7\n", encoding="utf-8")
+    (tmp_path / "new.txt").write_text("house 3\nhouse 7\n", encoding="utf-8")
     xquad = [
         {"id": str(i), "title": f"t{i % 6}", "question": q, "context": t} for i, (q, t) in rows
     ]
