@@ -63,7 +63,14 @@ class Prompted(Adaptation):
         self.insert(model)
 
     def refuse(self, model: PreTrainedModel, config: Any) -> None:
-        """Refuse a model that cannot be prompted."""
+        """Refuse a model that reads no tokens, before whose embeddings a prompt could stand."""
+        if "inputs_embeds" not in inspect.signature(model.forward).parameters:
+            raise UserError(
+                f"a {model.config.model_type} model reads no embeddings of tokens",
+                key="peft",
+                value="prompt",
+                hint="Write peft=lora.",
+            )
 
     def insert(self, model: PreTrainedModel) -> None:
         """Take the place of the model's `forward`."""

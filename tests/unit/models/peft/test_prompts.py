@@ -3,6 +3,7 @@
 import peft
 import pytest
 import torch
+import transformers
 from tests.helpers import adapters
 from tests.helpers.adapters import VOCABULARY
 
@@ -60,6 +61,16 @@ def test_an_encoder_decoder_generates_from_the_prompt(method):
     padded = torch.cat([torch.arange(3, 10)[None], torch.nn.functional.pad(TEXT, (0, 3))])
     both = encoder.model.generate(input_ids=padded, attention_mask=(padded != 0).long(), **OPTIONS)
     assert torch.equal(both[1:], by_hand)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_of_images_is_refused(method):
+    encoder = torch.nn.Module()
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    encoder.model = transformers.ViTModel(transformers.ViTConfig(**sizes, intermediate_size=8))
+    with pytest.raises(UserError, match="vit model") as refused:
+        adapt(adapters.METHODS[method](), encoder=encoder)
+    assert refused.value.key == "peft"
 
 
 @pytest.mark.parametrize("method", METHODS)
