@@ -49,8 +49,8 @@ class Prompted(Adaptation):
     def __init__(self, encoder: Any, config: peft.PromptLearningConfig) -> None:
         model = encoder.model
         super().__init__(model, self.method)
-        self.refuse(model, config)
         self.config: Any = config
+        self.refuse(model)
         self.length = _length(encoder, config)
         if config.task_type is None:
             config.task_type = "FEATURE_EXTRACTION"
@@ -62,7 +62,7 @@ class Prompted(Adaptation):
         encoder.add_module(self.place, self.peft.prompt_encoder)
         self.insert(model)
 
-    def refuse(self, model: PreTrainedModel, config: Any) -> None:
+    def refuse(self, model: PreTrainedModel) -> None:
         """Refuse a model that reads no tokens, before whose embeddings a prompt could stand."""
         if "inputs_embeds" not in inspect.signature(model.forward).parameters:
             raise UserError(
@@ -138,10 +138,10 @@ class Prefixed(Prompted):
     place = "prefix"
     method = "prefix"
 
-    def refuse(self, model: PreTrainedModel, config: Any) -> None:
+    def refuse(self, model: PreTrainedModel) -> None:
         """Refuse a model that keeps no keys and values of what came before."""
         takes_past = "past_key_values" in inspect.signature(model.forward).parameters
-        is_half = model.config.is_encoder_decoder and config.task_type != "SEQ_2_SEQ_LM"
+        is_half = model.config.is_encoder_decoder and self.config.task_type != "SEQ_2_SEQ_LM"
         if is_half or not takes_past:
             raise UserError(
                 f"a {model.config.model_type} model takes no keys and values from outside",
@@ -156,8 +156,8 @@ class Prefixed(Prompted):
                 value=True,
                 hint="Write false, or peft=lora.",
             )
-        if config.prefix_projection and config.encoder_hidden_size is None:
-            config.encoder_hidden_size = width_of(model.config)
+        if self.config.prefix_projection and self.config.encoder_hidden_size is None:
+            self.config.encoder_hidden_size = width_of(model.config)
 
     def insert(self, model: PreTrainedModel) -> None:
         """Take the place of the model's `forward`."""
