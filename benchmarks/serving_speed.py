@@ -2,13 +2,15 @@
 
 A Llama with random weights, so that no text ends early, behind `lushan serve` and `transformers
 serve`, each a process of its own. All requests are greedy, in float32: whatever else is written at
-the time, a prompt must be answered with the same text.
+the time, a prompt must be answered with the same text. Servers take turns, each started afresh.
+Seconds are those of a server's processor, which other work disturbs less, and of the wall.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import http.client
 import json
 import os
@@ -20,10 +22,12 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import psutil
 from common import LUSHAN, machine
 from generation_speed import make_model, make_prompts
 
@@ -51,57 +55,94 @@ def main() -> None:
         f"Llama, {args.layers} layers × {args.width}; {args.clients} clients, "
         f"{args.prompt} + {args.new} tokens, float32, greedy\n"
     )
-    print(
-        "| server | one at a time, tokens/s | clients at once, tokens/s | ratio | median wait, s |"
-    )
-    print("| --- | --: | --: | --: | --: |")
+    rounds: dict[str, list[Round]] = {name: [] for name in SERVERS}
+    failed: dict[str, Unanswered] = {}
     with tempfile.TemporaryDirectory() as folder:
         make_model(Path(folder), args.layers, args.width)
-        for name, command in SERVERS.items():
-            try:
-                print(measured(name, command, folder, args), flush=True)
-            except Unanswered as error:
-                print(f"| {name} | {error} | | | |", flush=True)
+        for number in range(args.rounds):
+            names = [name for name in SERVERS if name not in failed]
+            for name in names if number % 2 == 0 else names[::-1]:
+                try:
+                    rounds[name].append(measured(SERVERS[name], folder, args))
+                except Unanswered as error:
+                    failed[name] = error
+    print(
+        "| server | one at a time, tokens a CPU s | clients at once | ratio | ... of the wall | "
+        "median wait, s |\n| --- | --: | --: | --: | --: | --: |"
+    )
+    for name, found in rounds.items():
+        print(f"| {name} | {failed[name]} | | | | |" if name in failed else line(name, found))
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """What one start of a server has given.
+
+    Attributes:
+        alone: Tokens a second, of its processor and of the wall, one request at a time.
+        together: The same, with all clients at once.
+        waits: Seconds of each request of these.
+        different: Texts that were not the same alone and among others.
+    """
+
+    alone: tuple[float, float]
+    together: tuple[float, float]
+    waits: list[float]
+    different: int
+
+
+def line(name: str, rounds: list[Round]) -> str:
+    """Return a line of the table: medians of the rounds."""
+    median = statistics.median
+    one, several = median(r.alone[0] for r in rounds), median(r.together[0] for r in rounds)
+    cpu, wall = (median(r.together[i] / r.alone[i] for r in rounds) for i in (0, 1))
+    different = sum(r.different for r in rounds)
+    note = f" ({different} texts differ)" if different else ""
+    wait = median(seconds for r in rounds for seconds in r.waits)
+    return f"| {name}{note} | {one:.0f} | {several:.0f} | {cpu:.1f} × | {wall:.1f} × | {wait:.1f} |"
 
 
 class Unanswered(Exception):
     """A server that does not answer here."""
 
 
-def measured(name: str, command: list[str], folder: str, args: argparse.Namespace) -> str:
-    """A line of the table."""
+def measured(command: list[str], folder: str, args: argparse.Namespace) -> Round:
+    """Start a server, ask it, and end it."""
     count = args.clients * args.requests
     prompts = make_prompts(count, args.prompt, mixed=True)
     model = "m" if command[0] == LUSHAN else folder
     few = prompts[:: args.requests * 4] or prompts[:1]
-    with serving(command, folder, args.clients) as url:
+    with serving(command, folder, args.clients) as (url, process):
 
         def asked(prompt: str) -> tuple[str, float]:
             begun = time.perf_counter()
             return answer(url, model, prompt, args.new), time.perf_counter() - begun
 
+        def timed(ask: Callable[[], list[tuple[str, float]]]) -> tuple[Any, tuple[float, float]]:
+            before, begun = spent(process), time.perf_counter()
+            found = ask()
+            taken = spent(process) - before, time.perf_counter() - begun
+            return found, (len(found) * args.new / taken[0], len(found) * args.new / taken[1])
+
         asked(prompts[0])
-        one, several, waits = [], [], []
-        for _ in range(args.rounds):
-            begun = time.perf_counter()
-            alone = {prompt: asked(prompt)[0] for prompt in few}
-            one.append(len(few) * args.new / (time.perf_counter() - begun))
-            begun = time.perf_counter()
-            with ThreadPoolExecutor(args.clients) as pool:
-                found = list(pool.map(asked, prompts))
-            several.append(count * args.new / (time.perf_counter() - begun))
-            waits += [seconds for _, seconds in found]
-            together = dict(zip(prompts, (text for text, _ in found), strict=True))
-            different = sum(together[prompt] != text for prompt, text in alone.items())
-    slow, fast = statistics.median(one), statistics.median(several)
-    note = f" ({different} of {len(few)} texts differ)" if different else ""
-    wait = statistics.median(waits)
-    return f"| {name}{note} | {slow:.0f} | {fast:.0f} | {fast / slow:.1f} × | {wait:.1f} |"
+        one, alone = timed(lambda: [asked(prompt) for prompt in few])
+        with ThreadPoolExecutor(args.clients) as pool:
+            several, together = timed(lambda: list(pool.map(asked, prompts)))
+    texts = dict(zip(prompts, (text for text, _ in several), strict=True))
+    same = zip(few, (text for text, _ in one), strict=True)
+    different = sum(texts[prompt] != text for prompt, text in same)
+    return Round(alone, together, [seconds for _, seconds in several], different)
+
+
+def spent(process: psutil.Process) -> float:
+    """Return the seconds of the processor that a server and its children have taken."""
+    times = [p.cpu_times() for p in (process, *process.children(recursive=True))]
+    return sum(t.user + t.system for t in times)
 
 
 @contextlib.contextmanager
-def serving(command: list[str], folder: str, clients: int) -> Iterator[str]:
-    """A server at a free port, once it answers."""
+def serving(command: list[str], folder: str, clients: int) -> Iterator[tuple[str, psutil.Process]]:
+    """A server at a free port, once it answers, and its process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = [word.format(folder=folder, port=port, clients=clients) for word in command]
@@ -116,7 +157,7 @@ def serving(command: list[str], folder: str, clients: int) -> Iterator[str]:
             if process.poll() is not None or time.monotonic() > end:
                 raise Unanswered("does not start here")
             time.sleep(0.2)
-        yield url
+        yield url, psutil.Process(process.pid)
     finally:
         process.terminate()
         try:

@@ -156,7 +156,7 @@ class RunningBatch:
         places = (mask.cumsum(-1) - 1).clamp(min=0)
         given = {
             "input_ids": ids,
-            "attention_mask": mask,
+            "attention_mask": mask if len(mask) > 1 else None,  # one row has no padding
             "position_ids": places[:, -ids.shape[1] :],
             "logits_to_keep": 1,
         }
