@@ -34,12 +34,12 @@ from tests.helpers.narrow import narrowed
 from tests.helpers.served import data_url
 
 WITHOUT_JSON = {
-    "train": "its words are Hydra's; the last line names the run's folder with `result.json`",
-    "predict": "it writes JSON lines as it is",
-    "chat": "a conversation; `generate --json` answers prompts",
-    "serve": "it answers in JSON over HTTP until a signal ends it",
-    "monitor": "it runs on; each alarm is JSON for `--webhook` and `--command`",
-    "completion": "it prints a program for a shell",
+    "train": "it takes Hydra's arguments; the last line names the run's folder with `result.json`",
+    "predict": "it always writes JSON lines",
+    "chat": "a conversation; `generate --json` completes prompts",
+    "serve": "it returns JSON over HTTP until a signal stops it",
+    "monitor": "it runs until it is stopped; each alarm is JSON for `--webhook` and `--command`",
+    "completion": "it prints a shell script",
 }
 """Commands that have no `--json`, and why."""
 
