@@ -1,5 +1,6 @@
 """What every task owes, whatever it is: a new one falls under this by its file and its YAML."""
 
+import contextlib
 import functools
 import importlib
 import inspect
@@ -23,6 +24,7 @@ from lushan.data.field_roles import inputs, targets
 from lushan.data.field_tables import present
 from lushan.data.record_schema import RecordSchema
 from lushan.engine.batch_plan import Batching, BatchPlan
+from lushan.engine.components import require_apart
 from lushan.engine.limits import TrainLimits
 from lushan.engine.lr_range import Curve
 from lushan.engine.trial_steps import try_steps
@@ -169,6 +171,12 @@ def test_gradients_reach_every_parameter(task, head):
     without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert without == []
     model.zero_grad()
+
+
+def test_packing_is_possible_or_refused(task, head):
+    *_, model = parts(task, head)
+    with contextlib.suppress(UserError):
+        require_apart(model)
 
 
 def test_the_loss_is_a_sum_over_targets(task, head):

@@ -215,8 +215,8 @@ class LanguageModel(nn.Module):
         """Return whether a row of two documents has the logits that the two have alone."""
         if self.bidirectional and not packed_mask.takes_rows(self.config):
             return False
-        if TOKEN_TYPES in self._accepted:  # places follow from the sizes of images
-            return False
+        if self.config.is_encoder_decoder or TOKEN_TYPES in self._accepted:
+            return False  # decoders take no positions; with token types these follow from images
         alone, packed = self._two_documents()
         one, other = self._asked(alone), self._asked(packed)
         return torch.allclose(one.flatten(0, 1), other[0], atol=_CLOSE)
