@@ -11,6 +11,8 @@ _PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)\b)[a-z_./][\w./:@%-]*", re.
 """Text that Hydra reads as it is, without quotation marks."""
 _KEY = re.compile(r"[a-z_][\w.-]*(?: [\w.-]+)*", re.ASCII | re.I)
 """Text that Hydra reads as the key of a mapping, where it takes no quotation marks."""
+_UNQUOTED = re.compile(r"""'(?:\\.|[^'])*'|"(?:\\.|[^"])*"|[^,\[\]{}():'"]+""")
+"""Quoted text, or what stands between Hydra's own signs."""
 
 
 def typed(key: str, value: object) -> str:
@@ -21,6 +23,24 @@ def typed(key: str, value: object) -> str:
 def can_be_key(text: str) -> bool:
     """Return whether Hydra's grammar can name a key of a mapping so."""
     return bool(_KEY.fullmatch(text))
+
+
+def quoted(override: str) -> str:
+    """Return an override with quotation marks around text that Hydra's grammar has no letters for.
+
+    That is all text outside ASCII: `data.text=[标题,内容]` becomes `data.text=["标题","内容"]`. An
+    override with interpolations or escapes stays as it is.
+    """
+    key, equals, value = override.partition("=")
+    if value.isascii() or "${" in value or "\\" in value:
+        return override
+
+    def mark(found: re.Match[str]) -> str:
+        text = found[0]
+        inner = text.strip()
+        return text if text.isascii() or inner[0] in "'\"" else text.replace(inner, f'"{inner}"')
+
+    return f"{key}{equals}{_UNQUOTED.sub(mark, value)}"
 
 
 def from_here(override: str) -> str:

@@ -23,6 +23,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from lushan.common.override_text import quoted
 from lushan.compat.hydra import ConfigLoader, Hydra, search_path
 from lushan.compat.omegaconf import node_at
 from lushan.config import environment, expansion, explain, provenance
@@ -91,7 +92,7 @@ class _Loader(ConfigLoader):
 @functools.lru_cache(maxsize=1000)
 def _parsed(line: str) -> Override:
     """Parse an override; the cells of a study share most of theirs, and nothing changes one."""
-    (parsed,) = OverridesParser.create().parse_overrides([line])
+    (parsed,) = OverridesParser.create().parse_overrides([quoted(line)])
     return parsed
 
 

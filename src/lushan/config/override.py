@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from lushan.common.override_text import quoted
 from lushan.config import hints, provenance
 from lushan.config.build import TARGET
 from lushan.config.check import check
@@ -58,7 +59,7 @@ def overridden(
 
 def _parsed(line: str) -> Override:
     try:
-        return OverridesParser.create().parse_override(line)
+        return OverridesParser.create().parse_override(quoted(line))
     except HydraException as error:
         first = str(error).splitlines()[0]
         raise UserError(first, value=line, hint="Write key=value.") from error
