@@ -53,6 +53,8 @@ READERS: Mapping[Format, type[Source]] = {
     "table": Table,
     "images": Folder,
 }
+PAIR = ["text", "text_pair"]
+"""What predictions call the two columns of a run's data, whatever their names are there."""
 
 
 def reader_class(format: Format, fields: Fields) -> type[Source]:
@@ -233,7 +235,10 @@ class Reading(Input):
         names = [wanted] if isinstance(wanted, str) else list(wanted)
         there = list(columns.values)
         lacking = next((n for n in names if n not in there and n.split(".")[0] not in there), None)
-        if lacking is not None:
+        is_pair = option == "text" and len(names) > 1 and option not in self.stated
+        if lacking is not None and is_pair and set(PAIR) <= set(there):
+            names = PAIR
+        elif lacking is not None:
             label = self.wanted("label")
             known = (*IDS, *LABELS, *(label if isinstance(label, list) else [label]))
             others = [n for n in there if n.lower() not in known and n not in known]
@@ -253,8 +258,9 @@ class Reading(Input):
         else:
             table = plain.texts_table(columns, fields=inputs(LABELLED))
         used = remembered(plain)[option]
-        if option not in self.stated and not (self.is_own and getattr(self.source, option)):
-            names = [used] if isinstance(used, str) else used
+        names = [used] if isinstance(used, str) else used
+        named = getattr(self.source, option) if self.is_own else None
+        if option not in self.stated and (not named or named not in (names, names[0])):
             what = {"text": "texts", "source": "sources"}[option]
             self._note(f"the {what} are read from {' and '.join(map(repr, names))}")
         return self._of_kind(table.set_column(0, "id", self._ids(columns)))

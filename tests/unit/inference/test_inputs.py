@@ -147,6 +147,13 @@ def test_pairs_stay_pairs(run, write):
     assert texts(found, "text_pair") == ["bread", "bread"]
     assert "pairs" in refused(trained, write("x.txt", "apple\n")).problem
     assert refused(trained, write("y.csv", "text,label\napple,x\n")).key == "data.text"
+    for name, content in (
+        ("own.csv", "text,text_pair\nplum,bread\n"),
+        ("own.jsonl", '{"text": "plum", "text_pair": "bread"}\n'),
+    ):  # as predictions name them
+        found = read(trained, write(name, content))
+        assert (texts(found), texts(found, "text_pair")) == (["plum"], ["bread"])
+        assert any("'text' and 'text_pair'" in note for note in found.notes)
 
 
 def test_separator_quotes_and_names_of_columns_are_the_runs(run, write):
