@@ -73,7 +73,7 @@ def run(
     with Signals().caught() as signals, folder.locked():
         result = folder.result()  # another process may have completed it just now
         if result is None:
-            require_its_inputs(folder, read, written_for(overrides))
+            require_its_inputs(folder, read, _written(overrides, source))
             with deferring(wanted=is_alone(cfg["trainer"])):
                 result = execute(cfg, folder, source, read, signals, choices or {}, overrides)
     return result
@@ -125,8 +125,15 @@ def _read_inputs(
     source = source_of(cfg)
     read = inputs_of(cfg, source)
     if result is not None:
-        require_unchanged(result.inputs, read, folder.path, written_for(overrides))
+        require_unchanged(result.inputs, read, folder.path, _written(overrides, source))
     return source, read
+
+
+def _written(overrides: Sequence[str], source: Source) -> dict[str, str]:
+    """Return what was written for keys of inputs; for splits their files, or that of train."""
+    files = source.names()
+    files |= dict.fromkeys(source.taken(), files["train"]) if "train" in files else {}
+    return written_for(overrides) | {f"data.{split}": file for split, file in files.items()}
 
 
 def note_unseen(result: RunResult, cfg: Mapping[str, Any]) -> None:

@@ -22,11 +22,13 @@ class Change(NamedTuple):
         kind: One of `KINDS`.
         name: The split, the key (and the file below it), or the module.
         how: `changed`, `gone` or `new`.
+        written: What was written for it: of a split, its file. None where that is not known.
     """
 
     kind: str
     name: str
     how: str
+    written: str | None = None
 
     @property
     def key(self) -> str | None:
@@ -40,7 +42,7 @@ class Change(NamedTuple):
         """The input, in words."""
         key, _, file = self.name.partition("/")
         named = {
-            "data": f"the data of {self.name}",
+            "data": self.written or f"the data of {self.name}",
             "files": f"{file} of {key}" if file else f"the file of {key}",
             "targets": f"the code of {self.name}",
         }[self.kind]
@@ -52,12 +54,15 @@ class Change(NamedTuple):
         return {"data": "data of ", "files": "", "targets": "code of "}[self.kind] + self.name
 
     def called(self, names: Mapping[str, str]) -> Change:
-        """Return the same change under the key that was written.
+        """Return the same change as it was written.
 
         Args:
-            names: Key of the config to what was written for it: `model.path` to `init_from`.
+            names: Key of the config to what was written for it: `model.path` to `init_from`,
+                `data.train` to its file.
         """
         key, slash, file = self.name.partition("/")
+        if self.kind == "data":
+            return self._replace(written=names.get(f"data.{self.name}"))
         if self.kind != "files" or key not in names:
             return self
         return self._replace(name=f"{names[key]}{slash}{file}")
@@ -85,8 +90,9 @@ def changes(
 
 def in_words(found: list[Change]) -> str:
     """Return changes as the subject and verb of a sentence: `the data of train has changed`."""
-    names = [change.what for change in found[:_SHOWN]]
-    if more := len(found) - len(names):
+    every = list(dict.fromkeys(change.what for change in found))  # splits may share a file
+    names = every[:_SHOWN]
+    if more := len(every) - len(names):
         names.append(f"{more} more")
     listed = ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
     return f"{listed} {'has' if len(names) == 1 else 'have'} changed"
@@ -102,7 +108,7 @@ def require_unchanged(
     if not (found := [change.called(names or {}) for change in changes(before, now)]):
         return
     raise UserError(
-        f"{in_words(found)} since {folder} was begun; that run belongs to the old",
+        f"{in_words(found)} since {folder} started",
         key=found[0].key,
-        hint=f"Start another run with name=NAME, or remove {folder}.",
+        hint=f"To train on what is there now, set name=NAME, or remove {folder}.",
     )

@@ -33,7 +33,7 @@ def test_a_refused_run_is_no_run_of_the_command(line, tmp_path, cli_inside):
     change(tmp_path)
     done = cli_inside("train", *line, "seed=1")
     assert done.code == 2
-    assert "the data of train has changed" in done.err
+    assert "train.conll has changed since" in done.err
     assert done.out == ""
 
 
@@ -47,7 +47,7 @@ def test_a_refused_job_of_a_sweep_has_failed_and_was_not_done_before(line, tmp_p
     assert "before" not in done.out
     for outcome in job_status.collected():
         assert (outcome.state, outcome.answered) == ("failed", False)
-        assert "the data of train has changed" in outcome.reason
+        assert "train.conll has changed since" in outcome.reason
 
 
 def test_what_was_written_is_named_and_not_what_it_is_short_for(ner_run, tmp_path, cli_inside):
