@@ -31,6 +31,8 @@ UNDECIDED = "-"
 """What SNLI, MultiNLI, OCNLI and others have where annotators did not agree on a label."""
 MOST_CLASSES = 10
 """Different labels beyond which `-` is one of them, such as an answer."""
+FEWEST_ROWS = 20
+"""Rows below which a label a row says nothing of a column."""
 _UNLABELLED = (
     "Add it, or leave such rows out: data.unlabelled=drop; for a test split without labels: "
     "data.test=null."
@@ -249,6 +251,8 @@ class Labelled:
             word_lists(columns, reader.several()) if several else texts_of(columns, reader.single())
         )
         self._require_one_width(columns, reader.width)
+        if not several and split == "train":
+            notes += _free_text(name, found)
         notes += [f"{split}: {remark}" for remark in reader.remarks]
         return found
 
@@ -270,6 +274,17 @@ class Labelled:
                     hint="All splits are encoded in one way; see data.multi_hot.",
                 )
         known[str(columns.file)] = width
+
+
+def _free_text(name: str, labels: pa.Array) -> list[str]:
+    """Return a note where a column of labels looks like one of texts: most rows have their own."""
+    different = len(labels.unique())
+    if len(labels) < FEWEST_ROWS or 2 * different <= len(labels):
+        return []
+    return [
+        f"train: {different:,} labels in {len(labels):,} rows: is {name!r} a column of texts? "
+        "data.label names the column of the labels"
+    ]
 
 
 def _require_longest(columns: Columns, texts: Sequence[str], label: str | None) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from lushan.data.record_schema import Entry
+from lushan.data.which import listed
 from lushan.metrics.confusion import Confusion
 from lushan.metrics.evaluation import Measured
 
@@ -15,6 +17,8 @@ Records = list[dict[str, Any]]
 """One row a feature, or an example."""
 MOST_BYTES = 64 << 20
 """Of all files that are kept beside the predictions of a split."""
+_MISSED_SHARE = 0.05
+"""Share of the examples from which on labels that are never predicted are noted."""
 
 
 @dataclasses.dataclass
@@ -58,10 +62,10 @@ class Evaluation(Measured):
         return {"path": f"predictions/{name}"}
 
 
-def without_difference(predicted: Sequence[Any], gold: Sequence[Any]) -> list[str]:
-    """Return a note where all examples got one prediction."""
+def undistinguished(predicted: Sequence[Any], gold: Sequence[Any]) -> list[str]:
+    """Return notes where all examples got one prediction, or labels are never predicted."""
     if len(set(map(str, predicted))) != 1 or len(predicted) < 2:
-        return []
+        return _never_predicted(predicted, gold)
     if len(set(map(str, gold))) < 2:
         return [
             f"all {len(gold):,} examples have the same label, {gold[0]}: whether the model can "
@@ -70,4 +74,20 @@ def without_difference(predicted: Sequence[Any], gold: Sequence[Any]) -> list[st
     return [
         f"all {len(predicted):,} examples have the same prediction, {predicted[0]}: the model does "
         "not distinguish them"
+    ]
+
+
+def _never_predicted(predicted: Sequence[Any], gold: Sequence[Any]) -> list[str]:
+    """Return a note where labels of a share of the examples are never predicted."""
+    if not all(isinstance(label, str) for label in gold):  # numbers, or several labels each
+        return []
+    counts = Counter(gold)
+    missed = [label for label in counts if label not in set(predicted)]
+    share = sum(counts[label] for label in missed) / max(1, len(gold))
+    if share < _MISSED_SHARE:
+        return []
+    names = listed(sorted(missed, key=lambda label: -counts[label]))
+    return [
+        f"{len(missed)} of {len(counts)} labels are never predicted, though {share:.0%} of the "
+        f"examples have them: {names}. More epochs or a higher optimizer.lr may be needed"
     ]

@@ -25,7 +25,7 @@ from lushan.models.pooling import pooler
 from lushan.tasks import probable
 from lushan.tasks.base import Task
 from lushan.tasks.batches import Batch, pad
-from lushan.tasks.evaluation import Evaluation, Records, without_difference
+from lushan.tasks.evaluation import Evaluation, Records, undistinguished
 from lushan.tasks.metrics import Forms
 
 if TYPE_CHECKING:
@@ -327,7 +327,7 @@ class LabelTask(Task):
         result = Evaluation({}, notes=probable.notes(joined, self.width, self.kept))
         result.add(self._measured(gold, predicted, joined, full))
         if full:
-            result.notes += without_difference(predicted, gold)
+            result.notes += undistinguished(predicted, gold)
             if self.kind != "regression":
                 found = by_class.classes(gold, predicted, labels=self.labels)
                 result.report = {"label": found.report.as_dict()}

@@ -381,3 +381,17 @@ def test_numbers_and_class_numbers_without_a_value_are_dropped(tmp_path: Path, w
     assert labels(read) == [1.0]
     for source in both(dataset(tmp_path / "set", ABC, [1, -1]), unlabelled="drop"):
         assert labels(source.read()) == ["b"]
+
+
+@pytest.mark.parametrize(("labels", "noted"), [(11, True), (10, False)])
+def test_a_column_of_texts_as_the_labels_is_noted(write: Any, labels: int, noted: bool) -> None:
+    corpus = as_csv(write, [f"free text {i % labels}" for i in range(20)], label="label").read()
+    found = [note for note in corpus.notes if "column of texts" in note]
+    assert (
+        found
+        == [
+            f"train: {labels} labels in 20 rows: is 'label' a column of texts? data.label "
+            "names the column of the labels"
+        ]
+        * noted
+    )

@@ -65,10 +65,10 @@ def test_one_label(wide):
         assert list(one.pop("probabilities").items()) == best
         other.pop("probabilities")
         assert one == other
-    assert exact.notes == []
     assert kept.notes == [
         "of 40 classes, the 5 most probable of each text are kept: the stored probabilities are of "
-        "these"
+        "these",
+        *exact.notes,
     ]
     json.dumps(kept.records)
 
@@ -164,6 +164,19 @@ def test_one_prediction_for_all_is_said_where_the_labels_are_several():
     assert found.notes == [
         "all 3 examples have the same prediction, c07: the model does not distinguish them"
     ]
+
+
+def test_labels_that_are_never_predicted_are_said_where_they_are_many_examples():
+    scores = torch.zeros(40, CLASSES)
+    scores[:20, 1], scores[20:, 2] = 1, 1
+    gold = ["c01"] * 20 + ["c02"] * 17 + ["c03"] * 2 + ["c04"]
+    _, found = evaluated("single", scores, gold)
+    assert found.notes == [
+        "2 of 4 labels are never predicted, though 8% of the examples have them: c03, c04. More "
+        "epochs or a higher optimizer.lr may be needed"
+    ]
+    _, found = evaluated("single", scores, [*gold[:-3], "c02", "c02", "c04"])
+    assert not found.notes
 
 
 def test_one_label_for_all_is_said():
