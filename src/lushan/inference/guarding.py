@@ -130,7 +130,7 @@ def open_guard(
     if run is None:
         if label is not None or rate is not None:
             key = "--guard-label" if label is not None else "--guard-rate"
-            raise UserError("goes with --guard", key=key, value=label or rate)
+            raise UserError("requires --guard", key=key, value=label or rate)
         return Guard(None, redacts=True) if redacts else None
     found = calibrate(run, label=label, rate=RATE if rate is None else rate)
     if notes is not None:

@@ -103,7 +103,7 @@ def test_a_right_entry_that_is_not_there_is_counted(shop, cli_inside):
     write(shop / "asked.jsonl", rows)
     done = cli_inside("assist", "shop.yaml", "--input", "asked.jsonl")
     assert done.code == 0, done.err
-    assert "of 1 of 2 turns no right entry is in the knowledge base" in done.err
+    assert "1 of 2 turns have no correct entry in the knowledge base" in done.err
 
 
 def test_what_is_not_utf8_is_answered_all_the_same(shop, cli_inside, monkeypatch):

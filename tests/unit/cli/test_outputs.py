@@ -62,7 +62,7 @@ def test_what_is_read_is_not_replaced(here, line):
     kept = {path: path.read_bytes() for path in here.iterdir() if path.is_file()}
     done = command.inside(*line.split(), cwd=here)
     assert done.code == 2
-    assert "this is what is read, and would be replaced" in done.err
+    assert "this is an input file, and would be overwritten" in done.err
     assert {path: path.read_bytes() for path in kept} == kept
 
 
@@ -71,7 +71,7 @@ def test_what_a_run_has_written_is_not_replaced(here, line):
     before = (here / line.split()[-1]).read_bytes()
     done = command.inside(*line.split(), cwd=here)
     assert done.code == 2
-    assert "this is a file that a run has written" in done.err
+    assert "this file belongs to a run" in done.err
     assert (here / line.split()[-1]).read_bytes() == before
 
 

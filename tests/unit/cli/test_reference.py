@@ -93,7 +93,7 @@ def test_a_key_is_explained(cli_inside):
         (["options", "optimizer/adamww"], "Did you mean 'adamw'?"),
         (["explain", "optimizer.lrr"], "Did you mean 'optimizer.lr'?"),
         (["explain", "task.hed", "task=ner"], "Did you mean 'task.head'?"),
-        (["explain", "optimizer.lr=3"], "this is an override, and no key"),
+        (["explain", "optimizer.lr=3"], "this is an override, not a key"),
         (["explain", "optimizer.lr", "optimizer=adamm"], "adamm"),
     ],
 )

@@ -66,7 +66,7 @@ def test_from_its_file_to_its_page(file, cli, cli_inside, tmp_path):
 
     other = cli_inside("study", "verify", file, "--runs", "1")
     assert other.code == 0, other.out
-    assert "1 of 4 complete runs made again: 1 bit-equal" in other.out
+    assert "1 of 4 complete runs retrained: 1 bit-equal" in other.out
     result = json.loads(runs[0].read_text())
     result["metrics"]["val/loss"] += 1e-9
     runs[0].write_text(json.dumps(result))
@@ -92,16 +92,16 @@ def test_what_is_wrong_in_a_cell_is_reported_before_anything_runs(file, cli_insi
 @pytest.mark.parametrize(
     ("words", "printed"),
     [
-        (["table", "--format", "docx"], "no such format"),
-        (["run", "--jobs", "2", "--launcher", "joblib"], "is for --launcher fork"),
+        (["table", "--format", "docx"], "unknown format"),
+        (["run", "--jobs", "2", "--launcher", "joblib"], "requires --launcher fork"),
         (["run", "--retry", "-1"], "--retry"),
         (["run", "--jobs", "0"], "--jobs"),
         (["run", "--launcher", "forc"], "hydra/launcher"),
-        (["run", "--option", "optimizer.lr=3"], "sets no launcher"),
-        (["table", "--write", "page.yaml"], "a page is a Markdown file"),
-        (["table", "--output", "study.yaml"], "this is what is read"),
+        (["run", "--option", "optimizer.lr=3"], "is not a launcher setting"),
+        (["table", "--write", "page.yaml"], "must be a Markdown file"),
+        (["table", "--output", "study.yaml"], "this is an input file"),
         (["verify", "--tolerance", "-1"], "--tolerance"),
-        pytest.param(["verify"], "no run of it is complete", marks=pytest.mark.slow),
+        pytest.param(["verify"], "the study has no complete run", marks=pytest.mark.slow),
         pytest.param(["table"], "no run is complete", marks=pytest.mark.slow),
     ],
 )

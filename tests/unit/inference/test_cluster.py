@@ -39,8 +39,8 @@ def test_a_cluster_has_a_worker():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--ray"], "--ray reads a file and writes one"),
-        (["--output", "out.jsonl", "--workers", "2"], "is an option of --ray"),
+        (["--ray"], "requires an input file and an output file"),
+        (["--output", "out.jsonl", "--workers", "2"], "requires --ray"),
     ],
 )
 def test_options_that_do_not_fit(reviews_run, cli_inside, tmp_path, options, message):

@@ -55,7 +55,7 @@ def test_a_stream_is_counted_and_continued(reviews_run, label, tmp_path, cli_ins
         (("--false-alarms", "1/h"), "tenth window"),
         (("--rise", "1"), "above 1"),
         (("--every", "0"), "--every: must be 1 s or more"),
-        (("--changes", "x"), "goes with --replay"),
+        (("--changes", "x"), "requires --replay"),
         (("--replay", "--follow"), "--follow"),
         (("--webhook", "file:///etc/passwd"), "--webhook"),
         (("--command", "'"), "--command"),

@@ -335,8 +335,8 @@ def test_mistakes_of_the_command(place, cli_inside, tmp_path):
     for words, printed in (
         (["empty", "-o", "site"], "lushan report empty/study.yaml"),
         (["nowhere", "-o", "site"], "there is no such folder"),
-        (["empty/study.yaml", "outputs", "-o", "site"], "of one study"),
-        (["empty/study.yaml", "-o", "site", "--title", "x"], "a title of its own"),
+        (["empty/study.yaml", "outputs", "-o", "site"], "only one study"),
+        (["empty/study.yaml", "-o", "site", "--title", "x"], "sets its own title"),
         (["outputs", "-o", "outputs"], "holds what is not of a report"),
     ):
         done = cli_inside("report", *words)

@@ -47,7 +47,7 @@ def test_a_query_finds_its_document(built, cli_inside):
 def test_a_document_without_a_word_of_the_query_is_not_found(built, tmp_path, cli_inside):
     done = cli_inside("search", "words", "zebra")
     assert (done.code, done.out) == (0, "")
-    assert "no document has a word of the query" in done.err
+    assert "no document contains a word of the query" in done.err
     assert json.loads(cli_inside("search", "words", "zebra", "--json").out) == []
     (tmp_path / "questions.txt").write_text("zebra\nbarn\n", encoding="utf-8")
     rows = cli_inside("search", "words", "--input", str(tmp_path / "questions.txt")).out
@@ -308,10 +308,10 @@ def test_an_index_that_was_made_to_deceive_is_refused(built, cli_inside, name, c
     ("arguments", "message"),
     [
         (("search", "nowhere", "x"), "this is no index"),
-        (("search", "words"), "an index and a query are needed"),
-        (("search", "words", "x", "--fusion", "sum"), "no such fusion"),
-        (("search", "words", "x", "--relevant", "text"), "goes with --input"),
-        (("search", "words", "--input", "corpus.jsonl", "--negatives", "2"), "with --relevant"),
+        (("search", "words"), "an index and a query are required"),
+        (("search", "words", "x", "--fusion", "sum"), "unknown fusion"),
+        (("search", "words", "x", "--relevant", "text"), "requires --input"),
+        (("search", "words", "--input", "corpus.jsonl", "--negatives", "2"), "requires --relevant"),
         (("index", "build", "none.jsonl", "--model", "bm25", "--output", "o"), "no such file"),
         (
             ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "."),
@@ -330,9 +330,9 @@ def test_an_index_that_was_made_to_deceive_is_refused(built, cli_inside, name, c
         (("search", "words", "--input", "other.jsonl"), "Write --query NAME; the fields are: of."),
         (("search", "words", "--input", "corpus.jsonl", "--relevant", "no"), "--relevant"),
         (("index", "build", "corpus.jsonl", "--model", ".", "--output", "o"), "not the folder of"),
-        (("search", "words", "x", "--output", "o"), "goes with --input"),
-        (("search", "words", "x", "--candidates", "5"), "goes with --rerank"),
-        ((*SOUGHT, "--output", "o"), "goes with --negatives"),
+        (("search", "words", "x", "--output", "o"), "requires --input"),
+        (("search", "words", "x", "--candidates", "5"), "requires --rerank"),
+        ((*SOUGHT, "--output", "o"), "requires --negatives"),
         ((*SOUGHT, "--top-k", "5"), "evaluates whole rankings"),
         ((*SOUGHT, "--negatives", "2", "--top-k", "5"), "--top-k"),
     ],

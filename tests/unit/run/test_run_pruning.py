@@ -127,7 +127,7 @@ def test_the_command_says_first_what_it_would_do(make, cli_inside, tmp_path):
     shown = cli_inside("runs", "--prune")
     assert shown.code == 0
     assert shown.out.splitlines()[-1] == "2.0 kB in 3 places"
-    assert "nothing was removed" in shown.err
+    assert "nothing was deleted" in shown.err
     assert len(list(folder.checkpoints.iterdir())) == 3
     listed = json.loads(cli_inside("runs", "--prune", "--json").out)
     assert sum(row["bytes"] for row in listed) == 2002

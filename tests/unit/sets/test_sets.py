@@ -257,7 +257,7 @@ def test_only_what_everyone_may_have_is_downloaded_unasked(known, server, cli_in
     known(licence="CC BY-NC (no commercial use)")
     done = cli_inside("data", "get", "tiny")
     assert (done.code, server.asked) == (2, [])
-    assert "Write --yes." in done.err
+    assert "Add --yes." in done.err
     with pytest.raises(UserError, match="With a network: lushan data get tiny") as caught:
         store.folder_of("set://tiny", "data.dir")
     assert "Without: write data.dir=FOLDER with" in str(caught.value)

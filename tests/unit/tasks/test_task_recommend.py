@@ -130,8 +130,8 @@ def test_a_user_has_all_of_its_history(run, cli_inside):
         (("--history", "River"), ["7 items are called so"]),
         (("--history", " ; "), ["a history has one item or more"]),
         (("--user", "reader 700"), ["no such user", "reader"]),
-        ((), ["one of them is needed"]),
-        (("--user", "a", "--history", "b"), ["one of them is needed"]),
+        ((), ["exactly one of them is required"]),
+        (("--user", "a", "--history", "b"), ["exactly one of them is required"]),
         (("--split", "train"), ["what was not learned"]),
     ],
 )
@@ -218,7 +218,7 @@ def test_without_cold_items_their_metrics_are_undefined(run):
 def test_options_of_candidates_need_a_split(run, cli_inside):
     for more in (("--output", "x.jsonl"),):
         done = cli_inside("recommend", str(run), "--history", "b0", *more)
-        assert (done.code, "goes with --split" in done.err) == (2, True), done.err
+        assert (done.code, "requires --split" in done.err) == (2, True), done.err
     done = cli_inside("recommend", str(run), "--split", "test", "--json")
     assert (done.code, "writes JSON lines" in done.err) == (2, True), done.err
 

@@ -172,4 +172,4 @@ def test_a_search_is_reranked_evaluated_and_gives_a_teachers_scores(tmp_path, cl
     expected = again.scores(one["query"], [one["positive"], *one["negatives"]])
     assert one["scores"] == pytest.approx(expected.tolist(), abs=1e-5)
     refused = cli_inside("search", "words", "who sings", *more)
-    assert (refused.code, "10 documents of a query are wanted" in refused.err) == (2, True)
+    assert (refused.code, "the 10 documents to return" in refused.err) == (2, True)
