@@ -30,7 +30,7 @@ def test_nothing_is_written_outside(name, place, tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to("/tmp")
     target, argument = NODES[name]
     node = {"_target_": target, argument: [place] if argument == "_args_" else place}
-    with pytest.raises(UserError, match="not below the folder you work in") as caught:
+    with pytest.raises(UserError, match="outside the working folder") as caught:
         allow_list.require_arguments(node, "a.b")
     assert caught.value.key == f"a.b.{argument}"
     node[argument] = ["logs/x"] if argument == "_args_" else "logs/x"

@@ -97,9 +97,12 @@ app = typer.Typer(
     lushan export RUN FOLDER --format onnx                 export to transformers, ONNX, GGUF
     lushan monitor RUN --watch LABEL --source FILE --output FOLDER    raise alarms on a text stream
 
-    --quiet works with every command: it hides progress and hints. --trust-remote-code allows a
-    model to run its own code. It works on the command line only, not in a config. For details, use
-    --help of each command. Set LUSHAN_TRACEBACK=1 to see the traceback of an error.
+    \b
+    --quiet              hide progress and hints; works with every command
+    --trust-remote-code  let a model run its own code; on the command line only, not in a config
+    LUSHAN_TRACEBACK=1   show the traceback of an error
+
+    For details, use --help of each command.
     """,
 )
 

@@ -120,13 +120,13 @@ class Dialogues(WithMedia, WithGroup):
         counts |= Counter(silent=silent, unlearned=len(dialogues) - silent - len(kept))
         notes += _notes(split, counts, len(dialogues))
         if not kept:
-            problem = "all the assistant's turns have weight 0: there is nothing to learn"
-            hint = "Messages with train: false, or weight: 0, are not learned."
+            problem = "all assistant turns have weight 0, so there is nothing to train on"
+            hint = "Messages with train: false or weight: 0 are not trained on."
             if silent:
-                problem = "no dialogue has a turn of the assistant's: there is nothing to learn"
+                problem = "no dialogue has an assistant turn, so there is nothing to train on"
                 hint = (
-                    "Say who the assistant is: 'data.roles={NAME: assistant}', or, where turns "
-                    "are plain texts, data.first_role=assistant."
+                    "Set the assistant's role: 'data.roles={NAME: assistant}'; or "
+                    "data.first_role=assistant if the turns are plain texts."
                 )
             raise UserError(problem, file=columns.file, hint=hint)
         whole = len(kept) == len(dialogues)
@@ -198,7 +198,7 @@ class Dialogues(WithMedia, WithGroup):
                 f"{field}: {error}",
                 row,
                 value=value,
-                hint="Tools are a list of JSON schemas; data.tools=NAME names another field.",
+                hint="Tools must be a list of JSON schemas. data.tools=NAME selects another field.",
             ) from None
 
     # Rows
@@ -233,10 +233,10 @@ class Dialogues(WithMedia, WithGroup):
             return self.messages
         if self.ask is not None and self.instruction is not None:
             raise UserError(
-                "the user says either what a field holds or the same in each row",
+                "the user's message comes either from a field or is the same in each row",
                 key="data.ask",
                 value=self.ask,
-                hint="Leave data.ask or data.instruction out.",
+                hint="Remove data.ask or data.instruction.",
             )
         if any(option is not None for option in (self.instruction, self.ask, self.output)):
             return None
@@ -248,7 +248,7 @@ class Dialogues(WithMedia, WithGroup):
         if _first_of(INSTRUCTION, columns.values) and has_output:
             return None
         raise UserError(
-            "which field holds the messages?",
+            "it is unclear which field contains the messages",
             key="data.messages",
             file=columns.file,
             hint="Write data.messages=NAME, or data.instruction=NAME data.output=NAME; the fields "
@@ -313,28 +313,28 @@ def _notes(split: str, counts: Counter[str], total: int) -> Iterator[str]:
         yield f"{split}: {counts['empty']} messages are empty"
     if counts["joined"]:
         yield (
-            f"{split}: {counts['joined']} messages were joined to the one before, which is of "
-            "the same role"
+            f"{split}: {counts['joined']} messages were merged with the previous one, which has "
+            f"the same role"
         )
     if counts["apart"]:
         yield (
-            f"{split}: {counts['apart']} messages follow one of the same role and were not joined "
-            "to it: their weights or other fields differ"
+            f"{split}: {counts['apart']} messages follow one of the same role but were not "
+            f"merged: their weights or other fields differ"
         )
     if counts["elsewhere"]:
         yield (
-            f"{split}: {counts['elsewhere']} messages of other roles have a weight, or train: "
-            "true; only the assistant's are learned"
+            f"{split}: {counts['elsewhere']} messages of other roles have a weight or train: "
+            f"true; only the assistant's messages are trained on"
         )
     if counts["silent"]:
         yield (
-            f"{split}: {counts['silent']} of {total} dialogues have no turn of the assistant's and "
-            "were left out"
+            f"{split}: {counts['silent']} of {total} dialogues have no assistant turn and were "
+            f"dropped"
         )
     if counts["unlearned"]:
         yield (
-            f"{split}: {counts['unlearned']} of {total} dialogues have only turns of the weight 0 "
-            "and were left out"
+            f"{split}: {counts['unlearned']} of {total} dialogues have only turns of weight 0 and "
+            f"were dropped"
         )
 
 

@@ -34,6 +34,6 @@ class WithGroup:
         for row, value in enumerate(values):
             if value is None or value == "":
                 raise columns.fail(
-                    f"the {self.group}, by which rows stay together, is missing", row
+                    f"the {self.group}, the group that keeps rows together, is missing", row
                 )
         return table.append_column(GROUP, texts_of(columns, [str(value) for value in values]))

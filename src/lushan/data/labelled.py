@@ -32,7 +32,7 @@ UNDECIDED = "-"
 MOST_CLASSES = 10
 """Different labels beyond which `-` is one of them, such as an answer."""
 _UNLABELLED = (
-    "Add it, or leave such rows out: data.unlabelled=drop; for a test split without labels: "
+    "Add it, or drop these rows with data.unlabelled=drop. If the test split has no labels, write "
     "data.test=null."
 )
 
@@ -114,10 +114,12 @@ class Labelled:
             return list(before)
         texts = self._named_texts(names, label, file)
         if before and len(before) != len(texts):
-            problem = f"{before[0]} was read before, and here it would be {' and '.join(texts)}"
+            here = " and ".join(texts)
+            problem = f"{before[0]} was the text column so far, but in this file it would be {here}"
             if len(before) > 1:
                 problem = (
-                    f"{' and '.join(before)} were read before, and this file has not both of them"
+                    f"{' and '.join(before)} were the text columns so far, but this file does not "
+                    f"have both"
                 )
             raise UserError(
                 problem,
@@ -163,7 +165,7 @@ class Labelled:
             return found
         more = ""
         if split == "test":
-            more = " A test split without labels: data.test=null; `lushan predict` labels such."
+            more = " If the test split has no labels, write data.test=null."
         raise which("the labels", "data.label", names, columns.file, more=more)
 
     def ids(self, columns: Columns) -> pa.Array:
@@ -184,7 +186,7 @@ class Labelled:
                 raise columns.fail(
                     f"the {self.id} {name!r} is already in {columns.place(seen[name])}",
                     row,
-                    hint="Each example needs its own; data.id=null numbers them by line.",
+                    hint="Each example needs its own id. data.id=null uses line numbers.",
                 )
             seen[name] = row
         return texts_of(columns, list(seen))
@@ -217,8 +219,8 @@ class Labelled:
             )
             hint, found = _UNLABELLED, values[gaps[0]]
             if found == UNDECIDED:
-                problem = f"{problem}: {UNDECIDED!r} says that annotators did not agree"
-                hint = f"{hint} Where it is a label: 'data.label_names=[\"{UNDECIDED}\",...]'."
+                problem = f"{problem}: {UNDECIDED!r} means that the annotators did not agree"
+                hint = f"{hint} If it is a label: 'data.label_names=[\"{UNDECIDED}\",...]'."
             raise columns.fail(f"the {problem}{others}", gaps[0], hint=hint)
         notes.append(f"{split}: {len(gaps):,} of {len(values):,} rows dropped: they have no label")
         left_out = set(gaps)
@@ -267,7 +269,7 @@ class Labelled:
                 raise UserError(
                     f"the labels are {here}, and {there} in {file}",
                     file=columns.file,
-                    hint="All splits are encoded in one way; see data.multi_hot.",
+                    hint="All splits must use the same encoding; see data.multi_hot.",
                 )
         known[str(columns.file)] = width
 
@@ -280,7 +282,7 @@ def _require_longest(columns: Columns, texts: Sequence[str], label: str | None) 
     longer = max(others, key=lambda name: _characters(columns, name), default=None)
     if longer is not None and _characters(columns, longer) > _characters(columns, texts[0]):
         raise UserError(
-            f"which column holds the texts? {longer} has longer ones than {texts[0]}",
+            f"it is unclear which column is the text: {longer} has longer texts than {texts[0]}",
             key="data.text",
             file=columns.file,
             hint=f"Write data.text={longer}, or data.text=[{texts[0]},{longer}] to read both.",

@@ -161,7 +161,7 @@ class Source(WithFolds, abc.ABC):
     def __post_init__(self) -> None:
         if self.batch_tokens is not None and self.batch_examples is not None:
             raise UserError(
-                "a batch is measured in tokens or in examples, not in both",
+                "set the batch size in tokens or in examples, not both",
                 key="data.batch_examples",
                 value=self.batch_examples,
                 hint="Add data.batch_tokens=null.",
@@ -177,7 +177,7 @@ class Source(WithFolds, abc.ABC):
         self.require_folds()
         if self.folds is not None and type(self).read is not Source.read:
             raise UserError(
-                "a source of this kind has no folds", key="data.folds", value=self.folds
+                "this data source does not support folds", key="data.folds", value=self.folds
             )
 
     def _require_positive(self, name: str, value: int | None) -> None:
@@ -190,7 +190,7 @@ class Source(WithFolds, abc.ABC):
     def _require_train_share(self) -> None:
         if self.train_share is not None and not 0 < self.train_share <= 1:
             raise UserError(
-                "a share of the training split lies between 0 and 1",
+                "a share of the training split must be between 0 and 1",
                 key="data.train_share",
                 value=self.train_share,
                 hint="Write data.train_share=0.1, or null for all of it.",
@@ -273,7 +273,7 @@ class Source(WithFolds, abc.ABC):
     def note_on_share(self, size: int) -> str:
         """Return the note on `train_share`."""
         return (
-            f"train: {plural(size, 'example is', 'examples are')} learned from, a share of "
+            f"train: {plural(size, 'example is', 'examples are')} used for training, a share of "
             f"{self.train_share:g}"
         )
 
@@ -289,7 +289,7 @@ class Source(WithFolds, abc.ABC):
             names = {split: name for split, name in names.items() if split == origin}
         if not names:
             raise UserError(
-                f"there is no {only} split" if only else "no split is named",
+                f"there is no {only} split" if only else "no split is given",
                 key=f"data.{only or 'train'}",
                 hint=f"Write data.{only or 'train'}=FILE.",
             )

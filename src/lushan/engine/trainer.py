@@ -235,7 +235,7 @@ def refused() -> Iterator[None]:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if not str(frame.f_globals.get("__name__", "")).startswith("pytorch_lightning."):
             raise
-        problem = f"Lightning refuses it: {first_line(error).strip()}"
+        problem = f"Lightning rejects it: {first_line(error).strip()}"
         raise UserError(problem, key="trainer") from error
 
 

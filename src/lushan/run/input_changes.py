@@ -102,7 +102,7 @@ def require_unchanged(
     if not (found := [change.called(names or {}) for change in changes(before, now)]):
         return
     raise UserError(
-        f"{in_words(found)} since {folder} was begun; that run belongs to the old",
+        f"{in_words(found)} since {folder} was started; that run used the old",
         key=found[0].key,
-        hint=f"Start another run with name=NAME, or remove {folder}.",
+        hint=f"Start another run with name=NAME, or delete {folder}.",
     )

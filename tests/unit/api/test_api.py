@@ -153,7 +153,7 @@ def test_texts_are_written_as_by_the_seed(lm_run):
             lambda model: model.predict([{"tokens": ["a"]}, {"tokens": [2]}]),
             "rows[1]: tokens must be a list of words (found [2])",
         ),
-        (lambda model: model.generate(["Anna"]), "writes no text from a prompt"),
+        (lambda model: model.generate(["Anna"]), "does not generate text from a prompt"),
         (lambda model: model.generate(["Anna"], wide=3), "wide: generation has no such setting"),
         (lambda model: model.embed(["Anna"]), "a run of another task"),
     ],
@@ -169,7 +169,7 @@ def test_mistakes_of_a_config_are_user_errors(tmp_path):
         (lambda: lushan.compose("experiment=sample/ner"), "overrides are a list"),
         (lambda: lushan.compose(["task=nerr"]), "nerr"),
         (lambda: lushan.load(tmp_path / "nowhere"), "there is no such folder"),
-        (lambda: lushan.table(tmp_path, rows=[]), "what differs from row to row?"),
+        (lambda: lushan.table(tmp_path, rows=[]), "name the keys of the rows"),
     ):
         with pytest.raises(lushan.UserError) as caught:
             call()

@@ -93,7 +93,7 @@ def test_a_folder_is_no_file_to_write(here, name):
     for line in ("predict run --input x.txt", "page run", "table run --rows seed"):
         done = command.inside(*line.split(), "--output", name, cwd=here)
         assert done.code == 2, done.err
-        assert "this is a folder, and a file is written" in done.err
+        assert "this is a folder, but a file is required" in done.err
         assert "Traceback" not in done.err
 
 

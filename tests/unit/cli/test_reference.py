@@ -89,7 +89,7 @@ def test_a_key_is_explained(cli_inside):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["options", "optimiser"], "there is no such group"),
+        (["options", "optimiser"], "unknown group"),
         (["options", "optimizer/adamww"], "Did you mean 'adamw'?"),
         (["explain", "optimizer.lrr"], "Did you mean 'optimizer.lr'?"),
         (["explain", "task.hed", "task=ner"], "Did you mean 'task.head'?"),

@@ -158,7 +158,7 @@ def test_a_damaged_result_is_not_done(file, cli, cli_inside, tmp_path):
     done = cli_inside("study", "run", file)
     assert done.code == 1
     assert "2 runs: 1 complete, 1 failed" in done.out
-    assert "remove its folder" in done.out
+    assert "delete its folder" in done.out
     table = cli_inside("study", "table", file)
     assert table.code == 0, table.err
     assert "its result.json is damaged" in table.out
@@ -174,7 +174,7 @@ def test_a_damaged_result_is_not_done(file, cli, cli_inside, tmp_path):
     for words in (["reproduce", folder], ["audit", "--run", folder]):
         damaged = cli_inside(*words)
         assert damaged.code == 2
-        assert "test.jsonl: this is not what the run wrote" in damaged.err
+        assert "test.jsonl: this file was changed" in damaged.err
 
 
 PER_BYTE = """\
@@ -201,7 +201,7 @@ def test_bits_per_byte_of_a_tokenizer_that_loses_text_is_no_metric_of_a_study(
     done = cli_inside("study", "run", per_byte(tmp_path, other, metric))
     assert done.code == 2
     assert "bytes.yaml:5" in done.err
-    assert "does not compare between runs: of processor=other seed=1" in done.err
+    assert "is not comparable between runs: processor=other seed=1" in done.err
     assert "processor=chars_and_bytes" in done.err
     assert not (tmp_path / "outputs").exists()
     assert cli_inside("study", "status", per_byte(tmp_path, other, "perplexity")).code == 0

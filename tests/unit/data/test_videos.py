@@ -85,7 +85,7 @@ def test_copies_are_known_by_their_frames(media, read_chat):
         ({"messages": ["<video>?", "red"], "videos": [None]}, "the video is missing"),
         ({"messages": ["<video>?", "red"], "videos": ["c.png"]}, "no video of a known format"),
         ({"messages": ["<video>?", "red"], "videos": ["../media/../x"]}, "no video of this name"),
-        ({"messages": ["?", "<video>"], "videos": ["a.mp4"]}, "it writes texts alone"),
+        ({"messages": ["?", "<video>"], "videos": ["a.mp4"]}, "the assistant can only write text"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(row, problem, media, read_chat):

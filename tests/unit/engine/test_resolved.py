@@ -65,7 +65,7 @@ def test_who_makes_it_again_is_reported(runs: dict[str, Path]) -> None:
 def test_numbers_side_by_side_are_distinguished(runs: dict[str, Path]) -> None:
     members = [collect.member_of(run) for run in runs.values()]
     assert collect.computed_apart(members) == [
-        "The runs were not computed alike: trainer.precision was 32-true, bf16-mixed."
+        "The runs were computed differently: trainer.precision was 32-true, bf16-mixed."
     ]
     assert collect.computed_apart(members[:1] * 2) == []
 
@@ -76,7 +76,7 @@ def test_a_run_evaluated_in_another_precision_says_so(
     from lushan.inference.reevaluate import evaluate
 
     monkeypatch.setattr("lushan.engine.computing.best_precision", lambda _: "32-true")
-    note = "trainer.precision is 32-true here, and was bf16-mixed in training"
+    note = "trainer.precision is 32-true here, but was bf16-mixed in training"
     assert note in evaluate(runs["bf16-mixed"], split="val")["notes"]
     assert note not in evaluate(runs["32-true"], split="val")["notes"]
 

@@ -107,7 +107,7 @@ def test_a_masked_language_model(masked_run, folder):
     export(masked_run, folder)
     fill = transformers.pipeline("fill-mask", str(folder))
     assert len(fill(f"the {fill.tokenizer.mask_token}")) > 1
-    with pytest.raises(UserError, match="writes no text"):
+    with pytest.raises(UserError, match="does not generate text"):
         open_generator(folder)
 
 

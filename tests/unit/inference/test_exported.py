@@ -161,14 +161,14 @@ def test_a_changed_description_is_refused(pair, ner_folder, texts, cli_inside):
     assert pair[0] in text
     path.write_text(text.replace(*pair, 1))
     done = cli_inside("predict", ner_folder, "--input", texts)
-    assert (done.code, f"{path}: this is not what was exported" in done.err) == (2, True)
+    assert (done.code, f"{path}: this file was changed after the export" in done.err) == (2, True)
 
 
 def test_a_model_of_another_place_has_no_task(ner_folder, texts, cli_inside):
     (ner_folder / exported.FILE).unlink()
     done = cli_inside("predict", ner_folder, "--input", texts)
     assert done.code == 2
-    assert "not the folder of a run" in done.err
+    assert "not a run folder" in done.err
 
 
 def test_weights_that_predict_would_not_find_are_not_written(ner_run, folder, monkeypatch):

@@ -115,7 +115,7 @@ def test_commands_of_a_chat_show_and_save_an_image(generator, picture, tmp_path,
     terminal._answer("what colour?")
     terminal._obey(f"/save {tmp_path / 'saved.jsonl'}")
     terminal._obey("/image nowhere.png")
-    assert "is shown with the next message" in notes[0]
+    assert "is attached to the next message" in notes[0]
     assert "error" in notes[-1]
     kept = json.loads((tmp_path / "saved.jsonl").read_text())
     assert kept["messages"][0]["content"][0] == {"type": "image", "path": str(picture)}
@@ -134,7 +134,7 @@ def test_a_mistake_in_a_prompt_is_refused(run, chat_run, picture, cli_inside, tm
     assert "blue.png cannot be read" in done.err
     done = cli_inside("generate", str(chat_run), "--prompt", "a", "--image", str(picture))
     assert done.code == 2
-    assert "sees no images" in done.err
+    assert "does not accept images" in done.err
     done = cli_inside(
         "generate", str(chat_run), "--input", written(tmp_path / "other.jsonl", said("red.png"))
     )

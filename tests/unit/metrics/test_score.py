@@ -194,7 +194,7 @@ def test_longer_gold_is_named(tmp_path: Path) -> None:
 
 def test_wrong_columns_and_bytes(tmp_path: Path) -> None:
     error = refusal(tmp_path, "a O\nb\n", "a O\n", gold_column=1)
-    assert "1 column (separated by blanks), and most lines have 2" in str(error)
+    assert "1 column (separated by blanks), but most lines have 2" in str(error)
     assert error.line == 2
     error = refusal(tmp_path, "a O\n", "a O\n", pred_column=3)
     assert str(error).endswith("there is no column 3: line 1 has 2 (found 3)")
@@ -207,7 +207,7 @@ def test_wrong_columns_and_bytes(tmp_path: Path) -> None:
         score(tmp_path / "none", bad)
     damaged = tmp_path / "x.gz"
     damaged.write_bytes(gzip.compress(b"a O\n" * 100)[:20])
-    with pytest.raises(UserError, match="damaged or cut off"):
+    with pytest.raises(UserError, match="damaged or truncated"):
         score(damaged, bad)
 
 

@@ -116,7 +116,7 @@ def test_contents_are_read_as_those_of_messages(tmp_path):
         ([{"type": "image", "image": "b.png"}], "no image of this name"),
         ([{"type": "sound", "path": "a.wav"}], "of the type 'sound'"),
         ([{"type": "image"}], "names no file"),
-        (3, "no text, nor a list of parts"),
+        (3, "must be a text, or a list of text and image parts"),
         ([text("half \ud83d")], "half of a surrogate pair"),
     ],
 )
@@ -132,7 +132,7 @@ def test_a_request_holds_its_images_and_names_no_file():
     seen, said = field.received([{"type": "image", "url": url}, text("red")])
     assert (seen["path"], seen["bytes"]) == ("", images.encoded("red"))
     assert said == text("red")
-    with pytest.raises(UserError, match="a data URL"):
+    with pytest.raises(UserError, match="data URL"):
         field.received([{"type": "image", "path": "/etc/hostname"}])
 
 

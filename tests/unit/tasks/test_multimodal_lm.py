@@ -111,7 +111,7 @@ def test_an_image_is_never_cut(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "message"), [("no/where", "not the folder of a run"), ("lm", "makes no codes")]
+    ("path", "message"), [("no/where", "not a run folder"), ("lm", "makes no codes")]
 )
 def test_what_is_no_image_tokenizer_is_refused(path, message, lm_run, tmp_path):
     place = lm_run if path == "lm" else tmp_path / path

@@ -95,14 +95,14 @@ def test_a_feature_that_is_not_there_is_refused_with_its_key(tmp_path, key):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"features": {"x": [1]}}, "has not a number for each candidate under 'x'"),
-        ({"features": {"x": [1, "2"]}}, "has what is no number under 'x'"),
-        ({"features": {"x": [1, None]}}, "has what is no number under 'x'"),
-        ({"features": []}, "must hold a list of numbers"),
-        ({"features": "{"}, "must hold a list of numbers"),
-        ({"features": {"x": [1, 2]}}, "features are x, and above they are x, y"),
+        ({"features": {"x": [1]}}, "does not have a number for each candidate under 'x'"),
+        ({"features": {"x": [1, "2"]}}, "has a value that is not a number under 'x'"),
+        ({"features": {"x": [1, None]}}, "has a value that is not a number under 'x'"),
+        ({"features": []}, "must map the name of each feature"),
+        ({"features": "{"}, "must map the name of each feature"),
+        ({"features": {"x": [1, 2]}}, "features are x, but above they are x, y"),
         ({"candidates": "a"}, "candidates must be a list of items"),
-        ({"candidates": ["a", {}]}, "candidates holds what is no item's id"),
+        ({"candidates": ["a", {}]}, "candidates contains a value that is not an item id"),
     ],
 )
 def test_bad_rows_are_refused_with_their_line(tmp_path, row, words):

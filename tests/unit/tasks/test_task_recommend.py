@@ -127,12 +127,12 @@ def test_a_user_has_all_of_its_history(run, cli_inside):
     ("options", "words"),
     [
         (("--history", "Rivr 1"), ["no item has this title", "River 1"]),
-        (("--history", "River"), ["7 items are called so"]),
-        (("--history", " ; "), ["a history has one item or more"]),
-        (("--user", "reader 700"), ["no such user", "reader"]),
+        (("--history", "River"), ["7 items have this title"]),
+        (("--history", " ; "), ["a history needs at least one item"]),
+        (("--user", "reader 700"), ["unknown user", "reader"]),
         ((), ["exactly one of them is required"]),
         (("--user", "a", "--history", "b"), ["exactly one of them is required"]),
-        (("--split", "train"), ["what was not learned"]),
+        (("--split", "train"), ["not used for training"]),
     ],
 )
 def test_what_cannot_be_recommended_for_is_refused(run, cli_inside, options, words):
@@ -156,7 +156,7 @@ def test_predict_reads_histories_and_counts_what_it_does_not_know(run, cli_insid
     long = {"user": "x", "history": ["b0"] * 300}
     (tmp_path / "long.jsonl").write_text(json.dumps(long))
     done = cli_inside("predict", str(run), "--input", "long.jsonl")
-    assert "1 of 1 histories is read from the last 127 items only" in done.err
+    assert "1 of 1 histories is truncated to the last 127 items" in done.err
     assert "--stride" not in done.err
     (tmp_path / "bad.jsonl").write_text('{"user": "x", "history": "b0"}')
     done = cli_inside("predict", str(run), "--input", "bad.jsonl")

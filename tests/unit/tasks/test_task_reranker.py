@@ -136,7 +136,11 @@ def test_rows_with_a_relevance_are_learned_one_by_one(tmp_path, cli_inside):
             [],
             "train.jsonl:1: a negative is a right passage",
         ),
-        ([{**RATED[0], "label": 3}], ["task.loss=pointwise"], "relevance is a number from 0 to 1"),
+        (
+            [{**RATED[0], "label": 3}],
+            ["task.loss=pointwise"],
+            "relevance must be a number from 0 to 1",
+        ),
     ],
 )
 def test_rows_that_teach_nothing_are_refused(rows, more, problem, tmp_path, cli_inside):

@@ -103,7 +103,7 @@ def test_only_an_e5_file_is_pruned(tmp_path):
 def test_weights_and_tokenizer_are_pruned_alike(e5):
     path, _ = e5
     few = processing.pretrained(str(path), scripts=["cjk"])
-    with pytest.raises(UserError, match="ids are other tokens to the weights"):
+    with pytest.raises(UserError, match="ids are different tokens for the weights"):
         processing.require_same_ids(few, str(path), key="model.path")
     assert processing.require_same_ids(few, str(path), key="model.path", scripts=["cjk"]) is None
 

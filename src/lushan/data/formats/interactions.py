@@ -107,14 +107,14 @@ class Interactions(WholeFiles, _WithItems):
         for name in ("validation", "test"):
             if (value := getattr(self, name)) is not None:
                 raise UserError(
-                    "splits of interactions are taken by data.split, never at random",
+                    "interactions are split by data.split, never at random",
                     key=f"data.{name}",
                     value=value,
                     hint=f"Write data.{name}=null, and data.split=leave_last_out or time.",
                 )
         if len(self.cuts) != LEAST_LISTS or not 0 < self.cuts[0] < self.cuts[1] < 1:
             raise UserError(
-                "two shares between 0 and 1, the first the smaller",
+                "must be two shares between 0 and 1, in rising order",
                 key="data.cuts",
                 value=self.cuts,
                 hint="Write data.cuts=[0.8,0.9].",
@@ -204,7 +204,7 @@ class Interactions(WholeFiles, _WithItems):
         distinct = sum(map(len, by_user.values()))
         if distinct < len(order):
             what = plural(len(order) - distinct, "interaction", "interactions")
-            notes.append(f"{what} of a user with an item it had before: the first one counts")
+            notes.append(f"{what} repeat an item of the same user: only the first one counts")
         return [
             Visits(
                 user, list(own), [times[r] for r in own.values()], columns.lines[min(own.values())]
@@ -247,18 +247,20 @@ class Interactions(WholeFiles, _WithItems):
         texts = [f"{text} {tags[name]}".strip() for name, text in zip(ids, texts, strict=True)]
         missing = sum(not title for title in titles)
         if missing:
-            notes.append(f"{missing} items have no title: their ids stand for it")
+            notes.append(f"{missing} items have no title; their ids are used instead")
         titles = [title or name for name, title in zip(ids, titles, strict=True)]
         there = set(ids)
         without = [item for item in had if item not in there]
         if len(without) == len(had):
             raise UserError(
-                f"none of the items of {columns.file} is in this table: {without[0]!r}, for one",
+                f"none of the items of {columns.file} is in this table, for example {without[0]!r}",
                 key="data.items",
                 file=rows.file,
             )
         if without:
-            notes.append(f"{len(without)} items are not in the table of items: known by their ids")
+            notes.append(
+                f"{len(without)} items are not in the table of items; only their ids are known"
+            )
         blank = [""] * len(without)
         return Catalogue([*ids, *without], [*titles, *without], [*texts, *blank])
 
@@ -283,7 +285,7 @@ def _require_once(columns: Columns, ids: Sequence[str]) -> None:
     first: dict[str, int] = {}
     for row, name in enumerate(ids):
         if (before := first.setdefault(name, row)) != row:
-            raise columns.fail(f"item {name} stands in {columns.place(before)} already", row)
+            raise columns.fail(f"item {name} is already in {columns.place(before)}", row)
 
 
 def _number(columns: Columns, name: str, row: int) -> float:
@@ -293,7 +295,7 @@ def _number(columns: Columns, name: str, row: int) -> float:
     except (TypeError, ValueError):
         found = math.nan
     if not math.isfinite(found):
-        raise columns.fail(f"the {name} is no number", row, value=value)
+        raise columns.fail(f"the {name} is not a number", row, value=value)
     return found
 
 
@@ -305,7 +307,7 @@ def _time(columns: Columns, name: str, row: int) -> float:
             value = datetime.datetime.fromisoformat(value.strip())
         except ValueError:
             hint = "Write numbers, or dates such as 2024-05-31T12:00:00."
-            raise columns.fail(f"the {name} is no time", row, value=value, hint=hint) from None
+            raise columns.fail(f"the {name} is not a time", row, value=value, hint=hint) from None
     if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
         value = datetime.datetime.combine(value, datetime.time())
     if isinstance(value, datetime.datetime):  # without a zone it is UTC, wherever it is read

@@ -81,7 +81,7 @@ class Stream(HubSet):
         for name, count in self.shares().items():
             if count < 1 or count != int(count):
                 raise UserError(
-                    "of a stream, so many documents are taken, no share",
+                    "a stream needs a number of documents, not a share",
                     key=f"data.{name}",
                     value=count,
                     hint=f"Write data.{name}=1000, or the name of a split.",
@@ -90,7 +90,7 @@ class Stream(HubSet):
     def _require_train_share(self) -> None:
         if self.train_share is not None:
             raise UserError(
-                "a stream's length is not known, so no share of it can be taken",
+                "the length of a stream is unknown, so a share of it is not possible",
                 key="data.train_share",
                 value=self.train_share,
                 hint="Write trainer.max_steps=N, or data.limit=N for the first N documents.",
@@ -175,7 +175,7 @@ class Stream(HubSet):
             return self._columns(rows, first + turn * size, "train")
         end = self._stream("train").end or 0
         if end <= first:
-            raise files.empty(self._name("train"), "the split has no more rows than are held out")
+            raise files.empty(self._name("train"), "all rows of the split would be held out")
         self._windows = -(-(end - first) // size)
         return self._rows(number)
 
