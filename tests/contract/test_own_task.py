@@ -240,7 +240,7 @@ def test_a_batch_is_drawn(lushan):
 
 
 def test_its_exported_model_is_one_of_transformers_and_predicts(lushan, place, runs, exported):
-    assert "the same as the run's own model" in exported
+    assert "matches the run's model" in exported
     loaded = transformers.AutoModelForImageClassification.from_pretrained(place / "exported")
     assert sorted(loaded.config.label2id) == sorted(set(loaded.config.id2label.values()))
     ours, theirs = (

@@ -52,5 +52,5 @@ def test_every_argument_of_lightnings_that_is_a_path_is_known():
 
 @pytest.mark.parametrize("attention", ["evil/kernel", "kernels-community/flash-attn", "a/b:c", ""])
 def test_a_kernel_of_the_hub_is_no_attention(attention):
-    with pytest.raises(UserError, match="no kind of attention"):
+    with pytest.raises(UserError, match="unknown attention"):
         architectures.options_of(None, "AutoModel", attention)

@@ -148,8 +148,8 @@ class Checkpoints(AtBoundary):
         module.settle()  # which names the step and its examples
         if not all_finite(module.model.parameters()):
             raise RunFailed(
-                f"weights are not finite after step {trainer.global_step}; they were not saved, "
-                "and the last checkpoint is finite\n  Try a lower optimizer.lr, "
+                f"weights are not finite after step {trainer.global_step}; they were not saved; "
+                f"the last checkpoint is finite\n  Try a lower optimizer.lr, "
                 "trainer.gradient_clip_val=1.0 or trainer.precision=32."
             )
         trainer.save_checkpoint(self._state(trainer.global_step), weights_only=False)
@@ -199,7 +199,7 @@ class Checkpoints(AtBoundary):
             return
         if self.monitor not in trainer.callback_metrics:
             raise UserError(
-                "there is no such metric to choose the best checkpoint by",
+                "the metric for the best checkpoint is unknown",
                 key="task.monitor",
                 value=self.monitor,
                 hint=f"choose one of {sorted(trainer.callback_metrics)}",
@@ -232,7 +232,7 @@ class Checkpoints(AtBoundary):
         if not self.undefined:
             return self.resumed
         if self.best_rank is not None and self.best_rank[0]:
-            note = f"was undefined at {self.undefined} validations: none is the best"
+            note = f"was undefined at {self.undefined} validations, which cannot be the best"
         else:
             note = (
                 "is undefined at every validation: the best checkpoint is the one with the lowest "
@@ -279,7 +279,7 @@ class Checkpoints(AtBoundary):
             raise UserError(
                 f"the best weights of the interrupted run are damaged: {error}",
                 file=path,
-                hint=f"Remove {self.folder}: the run then starts over.",
+                hint=f"Delete {self.folder} to start the run again.",
             ) from error
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -73,10 +73,10 @@ class Guard(pl.Callback):
             raise RunFailed(f"{what} {where}\n  {REPAIR}")
         self.known["skipped"] += 1
         self.known["in_a_row"] += 1
-        log.warning("left out: %s %s", what, where)
+        log.warning("skipped: %s %s", what, where)
         if self.known["in_a_row"] >= MOST_IN_A_ROW:
             raise RunFailed(
-                f"{MOST_IN_A_ROW} steps in a row were left out; {what} {where}\n  {REPAIR}"
+                f"{MOST_IN_A_ROW} steps in a row were skipped; {what} {where}\n  {REPAIR}"
             )
         return True
 

@@ -44,9 +44,9 @@ class NEFTune(pl.Callback):
         table: nn.Module | None = token_table(model)
         base = getattr(table, "base_layer", table)
         if table is None or not isinstance(base, nn.Embedding):
-            problem = "this model has no embeddings of tokens to put noise on"
+            problem = "this model has no token embeddings to add noise to"
         elif model.config.is_encoder_decoder:
-            problem = "this model has one table for what it reads and what it writes"
+            problem = "this model ties its input and output embeddings"
         else:
             table.register_forward_hook(self._add)
             return

@@ -118,7 +118,7 @@ class Samples(pl.Callback):
             written = pl_module.through(lambda *_: self._written(pl_module), None, freely=True)
         except Exception as error:  # noqa: BLE001  (samples are no reason to lose the model)
             self.prompts = []
-            log.warning("warning: no samples are written in this run: %s", error)
+            log.warning("warning: this run generates no samples: %s", error)
             return
         finally:
             model.train(training)

@@ -65,7 +65,7 @@ class EarlyStopping(lightning.EarlyStopping):
         else:
             self.wait_count += 1
         if not self._warned:
-            log.info("%s is undefined: early stopping watches val/loss meanwhile", self.monitor)
+            log.info("%s is undefined: early stopping monitors val/loss instead", self.monitor)
             self._warned = True
         if self.wait_count < self.patience:
             return False, None
@@ -77,7 +77,7 @@ class EarlyStopping(lightning.EarlyStopping):
         now = f"{self.monitor} is {text(current, self._measure)}"
         times = plural(self.wait_count, "evaluation")
         words = {
-            Reason.NON_FINITE_METRIC: f"{now}, and was {best} at best",
+            Reason.NON_FINITE_METRIC: f"{now}; the best was {best}",
             Reason.STOPPING_THRESHOLD: f"{now}, past stopping_threshold={self.stopping_threshold}",
             Reason.DIVERGENCE_THRESHOLD: (
                 f"{now}, past divergence_threshold={self.divergence_threshold}"

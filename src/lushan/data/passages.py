@@ -262,7 +262,7 @@ def require_taught(table: pa.Table, column: str, *, key: str) -> None:
         count = len(row.get("negatives") or ())
         if len(row[column]) != 1 + count + asked or not (count or asked):
             raise UserError(
-                f"{len(row[column])} {column} of {'a query, ' if asked else 'f'}a relevant "
+                f"{len(row[column])} {column} of {'a query, ' if asked else ''}a relevant "
                 f"passage and {count} negatives",
                 file=row["file"],
                 line=row["line"],

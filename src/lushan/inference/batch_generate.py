@@ -379,7 +379,7 @@ class _Job:
             )
         if n["beyond"] and not generator.is_whole:
             found.append(
-                f"{n['beyond']} of {n['textsf']} texts with their prompts are longer than the "
+                f"{n['beyond']} of {n['texts']} texts with their prompts are longer than the "
                 f"training length of the model, {generator.trained} tokens"
             )
         return found

@@ -104,7 +104,7 @@ def fresh(
         made = config(**ids, **(_unset(config) | more))
         return _checkpointed(_make(made, auto_class, wrap, attention), gradient_checkpointing)
     except (ValueError, TypeError, ZeroDivisionError, AttributeError) as error:
-        raise UserError(f"these sizes do not make a model: {error}", key="model.config") from error
+        raise UserError(f"invalid sizes of a model: {error}", key="model.config") from error
 
 
 def load(folder: str | Path, auto_class: str = "AutoModel", wrap: Wrap = encoder_of) -> Backbone:
@@ -186,7 +186,7 @@ def _checkpointed(model: Backbone, gradient_checkpointing: bool) -> Backbone:
         inner = model.model
         if not inner.supports_gradient_checkpointing:
             raise UserError(
-                f"a {inner.config.model_type} cannot compute its layers again",
+                f"a {inner.config.model_type} does not support gradient checkpointing",
                 key="model.gradient_checkpointing",
                 value=True,
             )

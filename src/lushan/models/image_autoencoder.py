@@ -61,11 +61,11 @@ class ImageAutoencoderConfig(PreTrainedConfig):
         """
         step = self.patch_size * 2 ** (len(self.channels) - 1)
         if not self.channels or self.image_size < 1 or self.image_size % step:
-            raise ValueError(f"image_size={self.image_size} is no multiple of {step} pixels")
+            raise ValueError(f"image_size={self.image_size} is not a multiple of {step} pixels")
         if any(width < 1 or width % GROUPS for width in self.channels):
-            raise ValueError(f"channels={list(self.channels)} are no multiples of {GROUPS}")
+            raise ValueError(f"channels={list(self.channels)} are not multiples of {GROUPS}")
         if not self.levels or min(self.levels) < 2:
-            raise ValueError(f"levels={list(self.levels)}: each dimension has 2 or more")
+            raise ValueError(f"levels={list(self.levels)}: each dimension needs 2 or more levels")
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
     @property

@@ -178,18 +178,18 @@ def trained(path: str) -> ImageCodec:
     key, folder = "task.images.path", Path(path).expanduser()
     if not is_run(folder):
         raise UserError(
-            "this is not the folder of a run",
+            "this is not a run folder",
             key=key,
             value=path,
-            hint="Train one, lushan train task=image_tokenizer, and write its folder.",
+            hint="Train one with lushan train task=image_tokenizer, and give its folder.",
         )
     model: Any = pretrained_weights.read(str(folder), "AutoModel")[0]
     if not isinstance(model, ImageAutoencoder):
         raise UserError(
-            f"this run has a {model.config.model_type}, which makes no codes of images",
+            f"this run has a {model.config.model_type}, which does not encode images as codes",
             key=key,
             value=path,
-            hint="Write the folder of a run of task=image_tokenizer.",
+            hint="Give the folder of a run of task=image_tokenizer.",
         )
     processor = processing.require_image_processor(processing.stored(folder))
     return TrainedCodec(model, processor, weights_hash(model.state_dict()))
@@ -207,7 +207,7 @@ def restored(state: Mapping[str, Any]) -> ImageCodec:
     options = dict(state["processor"])
     name = str(options.pop("image_processor_type")).removesuffix("Pil") + "Pil"
     if not name.endswith("ImageProcessorPil") or not hasattr(transformers, name):
-        raise UserError("transformers has no such processor of images", value=name)
+        raise UserError("unknown image processor of transformers", value=name)
     processor = getattr(transformers, name)(**options)
     return TrainedCodec(model, processor, state["weights"])
 

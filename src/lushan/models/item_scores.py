@@ -114,8 +114,8 @@ class EASE(ItemScores):
         users = matrix(sequences, len(texts))
         if min(users.shape) > LARGEST:
             raise UserError(
-                f"EASE inverts a matrix of users or items, and there are {users.shape[0]:,} and "
-                f"{users.shape[1]:,}: at most {LARGEST:,} of one",
+                f"EASE inverts a matrix of users or items, but there are {users.shape[0]:,} and "
+                f"{users.shape[1]:,}: one must be at most {LARGEST:,}",
                 key="task.baselines",
                 hint="Write '~task.baselines.ease'.",
             )

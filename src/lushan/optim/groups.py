@@ -90,9 +90,9 @@ def grouped(
         key = (id(weight) in hidden, rates.of(name, weight), decay)
         groups.setdefault(key, []).append(weight)
     if not groups:
-        raise UserError("nothing is left to learn", key="optimizer.freeze", value=list(freeze))
+        raise UserError("no weights are left to train", key="optimizer.freeze", value=list(freeze))
     if matrices is not None and not any(inside for inside, _, _ in groups):
-        raise UserError("no matrix inside of a layer learns", key="optimizer.matrices")
+        raise UserError("no matrix inside a layer is trained", key="optimizer.matrices")
     parts = [
         _optimizer(kind, {key[1:]: w for key, w in groups.items() if key[0] == inside}, lr)
         for kind, inside in ((algorithm, False), (matrices, True))
@@ -175,10 +175,10 @@ def freeze_weights(model: nn.Module, patterns: Sequence[str]) -> None:
         if not chosen:
             near = difflib.get_close_matches(pattern.replace("*", ""), named, n=3, cutoff=0.0)
             raise UserError(
-                "no weight has such a name",
+                "no weight has this name",
                 key="optimizer.freeze",
                 value=pattern,
-                hint=f"Names are like {', '.join(near)}; * matches any part of one.",
+                hint=f"Names look like {', '.join(near)}; * matches any part of one.",
             )
         for weight in chosen:
             weight.requires_grad_(False)
@@ -194,7 +194,7 @@ def _rates(model: nn.Module, module_lr: Mapping[str, float]) -> Mapping[str, flo
     for name, rate in module_lr.items():
         if name not in known:
             raise UserError(
-                "the model has no module of this name",
+                "the model has no module with this name",
                 key=f"optimizer.module_lr.{name}",
                 value=rate,
                 hint=did_you_mean(name, known),
@@ -214,11 +214,14 @@ def _check(
     elif matrix_lr is not None:
         hint = "Write optimizer=muon, or optimizer.lr."
         raise UserError(
-            "no optimizer of matrices is set", key="optimizer.matrix_lr", value=matrix_lr, hint=hint
+            "no optimizer for matrices is set",
+            key="optimizer.matrix_lr",
+            value=matrix_lr,
+            hint=hint,
         )
     if lora_ratio is not None and not any(".lora_B." in n for n, _ in model.named_parameters()):
         raise UserError(
-            "the model has no matrices of LoRA",
+            "the model has no LoRA matrices",
             key="optimizer.lora_ratio",
             value=lora_ratio,
             hint="Write peft=lora, peft=rslora or peft=dora.",
@@ -231,7 +234,7 @@ def _check_algorithm(algorithm: object, weight_decay: float, key: str) -> None:
         if name in inside:
             hint = "matrix_lr" if (key, name) == ("matrices", "lr") else name
             raise UserError(
-                f"the groups set it: write optimizer.{hint}",
+                f"parameter groups set this; write optimizer.{hint}",
                 key=f"optimizer.{key}.{name}",
                 value=inside[name],
             )

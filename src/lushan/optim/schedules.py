@@ -196,16 +196,16 @@ def _count(value: int | float, total: int, name: str) -> int:
     if isinstance(value, float):
         if not 0 <= value <= 1:
             raise UserError(
-                "a share is between 0 and 1; a whole number counts steps", key=key, value=value
+                "a share must be between 0 and 1; a whole number is in steps", key=key, value=value
             )
         return round(value * total)
     if value < 0:
         raise UserError("must be 0 or more", key=key, value=value)
     if value > total:
         raise UserError(
-            f"it is longer than the training, which has {total} steps",
+            f"longer than the training, which has {total} steps",
             key=key,
             value=value,
-            hint="A share such as 0.1 fits any length.",
+            hint="Use a share such as 0.1 for any length.",
         )
     return value

@@ -70,10 +70,10 @@ class Against:
         if not decided:
             return f"Differences to {self.name}, without tests: {TESTS[self.test]} is not possible."
         times = "1 comparison" if decided == 1 else f"{decided} comparisons"
-        seeds = "" if self.test in OVER_RUNS else ", over examples of these runs, not over seeds"
+        seeds = "" if self.test in OVER_RUNS else ", of these runs and not of other seeds"
         return (
             f"Differences to {self.name} with 95 % intervals; p by {TESTS[self.test]}{seeds}, "
-            f"corrected by Holm over {times}, * if below {LEVEL}."
+            f"corrected by Holm over {times}, * where it is below {LEVEL}."
         )
 
     def notes(self) -> list[str]:

@@ -328,7 +328,7 @@ def training_data(runs: Sequence[Member]) -> list[str]:
     prints = {run.result.data_fingerprint.get("train") for run in runs if run.result is not None}
     if len(prints) < 2:
         return []
-    return [f"The runs were trained on {len(prints)} different training sets."]
+    return [f"The runs were trained on {len(prints)} different sets of training data."]
 
 
 def resolved_apart(configs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:

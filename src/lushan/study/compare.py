@@ -255,9 +255,7 @@ def _table(found: Comparison) -> list[str]:
         rows.append([*line, *_interval_and_p(c, m), _verdict(row)])
     lines = aligned(rows, right=range(1, 4))
     if any(c.compares for c in tests):
-        lines.append(
-            f"p: {found.test}, two-sided; over examples of these two runs, not over seeds."
-        )
+        lines.append(f"p: {found.test}, two-sided; for these two runs, not for other seeds.")
     return lines
 
 

@@ -72,7 +72,7 @@ def caption(grid: Grid, style: Style) -> str:
     over = ", ".join(grid.over)
     best = "the best in bold"
     if any(measure.higher_is_better is None for measure in grid.measures.values()):
-        best += " if it is known whether higher or lower is better"
+        best += " where it is known which is better"
     if len(grid.rows) > 2 and style.underlined != "{}":
         best += ", the second underlined"
     text = f"{names}: mean ± standard deviation over {over}, n runs each; {best}."

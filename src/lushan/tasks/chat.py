@@ -218,9 +218,10 @@ class Chat(LanguageTask):
         yield from super().encoding_notes(split, counts)
         if long := counts.get("split"):
             what = plural(long, "dialogue is", "dialogues are")
-            yield f"{split}: {what} read in windows of max_length"
+            yield f"{split}: {what} split into windows of max_length"
         if disguised := counts.get("disguised"):
-            yield f"{split}: {disguised} dialogues hold the text of a control token, read as text"
+            what = "dialogues contain the text of a control token"
+            yield f"{split}: {disguised} {what}, which is treated as plain text"
         for name, number in counts.items():
             if name.startswith("unseen "):
                 what = name.removeprefix("unseen ")
@@ -347,7 +348,8 @@ class Chat(LanguageTask):
             result.notes = [f"{which} of {len(generated)} dialogues was generated", *notes]
             if shortened := sum(bool(record.get("shortened")) for record in records):
                 result.notes.append(
-                    f"{shortened} of them after a part of the dialogue: the model reads no more"
+                    f"{shortened} of them from a truncated dialogue, because of the model's "
+                    f"length limit"
                 )
         if full:
             dialogues = table.column("messages").to_pylist()

@@ -154,7 +154,7 @@ class Contrastive(Task):
             rows = {**rows, "text": [""] * len(rows["image"])}
         if missing := [name for name in KEYS if name not in rows]:
             raise UserError(
-                f"a row has a text and an image, and here is no {missing[0]}",
+                f"a row needs a text and an image, but this one has no {missing[0]}",
                 key="--input",
                 hint="Write JSON lines or a table with both, and data.media=FOLDER.",
             )

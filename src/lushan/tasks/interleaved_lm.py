@@ -83,7 +83,7 @@ class InterleavedLM(PictureLM):
         )
         self.drop_prompt, self.guidance = drop_prompt, guidance
         if not drop_prompt:
-            why = "this run has learned no image without what is before it: task.drop_prompt was 0"
+            why = "this run was trained without unconditional images: task.drop_prompt was 0"
             self.refused = {"guidance": why}
 
     @classmethod
@@ -91,7 +91,7 @@ class InterleavedLM(PictureLM):
         task = cfg["task"]
         if task.get("guidance", 1.0) != 1 and not task.get("drop_prompt", 0.1):
             raise UserError(
-                "nothing is learned that it leads away from: task.drop_prompt is 0",
+                "guidance needs training on unconditional images, but task.drop_prompt is 0",
                 key="task.guidance",
                 value=task["guidance"],
             )

@@ -83,7 +83,7 @@ class MaskedLM(LanguageTask):
         self.masking, self.rate, self.random, self.keep = masking, rate, random, keep
         self.segmenter: Segmenter = segmenter
         if random + keep > 1:
-            raise UserError("with task.random it is more than all", key="task.keep", value=keep)
+            raise UserError("the sum with task.random exceeds 1", key="task.keep", value=keep)
 
     def options(self) -> dict[str, Any]:
         words = self.masking == "whole_word"
@@ -103,10 +103,10 @@ class MaskedLM(LanguageTask):
         tokenizer = require_tokenizer(processor)
         if tokenizer.mask_token_id is None:
             raise UserError(
-                "this tokenizer has no token to hide others behind",
+                "this tokenizer has no mask token",
                 key="task",
                 value="masked_lm",
-                hint="It needs a mask_token; task=causal_lm needs none.",
+                hint="Use a tokenizer with a mask_token, or task=causal_lm.",
             )
         super().use(processor)
         special = set(tokenizer.all_special_ids)

@@ -294,7 +294,7 @@ class NER(Task):
         notes = []
         if covered < words:
             notes.append(
-                f"{words - covered} of {words} words were cut off by max_length and scored as O"
+                f"{words - covered} of {words} words were truncated by max_length and scored as O"
             )
         result = Evaluation({}, notes=notes)
         result.add(found)
@@ -335,8 +335,8 @@ class NER(Task):
         scores, notes = linear_of(whole.head), []
         if self.scheme != "iob2":
             notes.append(
-                f"It learned {self.scheme.upper()} tags; those that mark the end of an entity are "
-                "named as those inside one, and single ones as those that begin one."
+                f"It was trained with {self.scheme.upper()} tags. Here, end tags are named as "
+                f"inside tags, and single tags as begin tags."
             )
         if self.constrained:
             notes.append(

@@ -57,7 +57,7 @@ class PairLM(PictureLM):
     medium: ClassVar[str]
     """The field of the picture."""
     refused: Mapping[str, str] = {
-        "max_new_tokens": "this is an option of texts, and this run draws images"
+        "max_new_tokens": "this option is for texts, but this run generates images"
     }
 
     def __init__(
@@ -100,7 +100,7 @@ class PairLM(PictureLM):
         scales = cfg["task"].get("guidances") or ()
         if any(scale < 0 for scale in scales) or len({*map(_name, scales)}) < len(scales):
             raise UserError(
-                "must be 0 or more, each another one", key="task.guidances", value=scales
+                "must be different numbers of 0 or more", key="task.guidances", value=scales
             )
 
     @property
@@ -122,7 +122,7 @@ class PairLM(PictureLM):
             for name in self.fields:
                 if name not in table.column_names:
                     raise UserError(
-                        f"a row has a text and {_a(self.medium)}, and there is no {name}",
+                        f"a row needs a text and {_a(self.medium)}, but there is no {name}",
                         key=f"data.{split}",
                         hint=f"Write +data.fields.{name}=COLUMN, and data.media=FOLDER for "
                         f"{self.medium}s.",
@@ -222,7 +222,7 @@ class PairLM(PictureLM):
                 raise PromptTooLong(
                     number,
                     f"this prompt has {len(row)} tokens, and with {_a(self.medium)} of "
-                    f"{self.images.tokens} more than the {most} that the model reads",
+                    f"{self.images.tokens} more than the model's limit of {most}",
                 )
         codes = coding.draw(network, self.codec, ids, settings, scale)
         return [self.codec.image_of(each) for each in codes]

@@ -221,7 +221,7 @@ def too_long(
     """Return the error about a row that the model cannot read whole."""
     place = {"file": rows["file"][number], "line": rows["line"][number]} if "file" in rows else {}
     return UserError(
-        f"{what} {tokens} tokens, and {limits.max_length} can be read; an image is never cut",
+        f"{what} {tokens} tokens, but the limit is {limits.max_length}; images are never truncated",
         **place,
         hint="Write a larger data.max_length, or shorten the text.",
     )

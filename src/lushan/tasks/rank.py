@@ -100,7 +100,7 @@ class Rank(Task):
         for key, names in (("baselines", self.baselines), ("features", self.chosen or [])):
             if (name := next((name for name in names if name not in there), None)) is not None:
                 raise UserError(
-                    f"no such feature; there are {', '.join(there)}",
+                    f"unknown feature; the data has {', '.join(there)}",
                     key=f"task.{key}",
                     value=name,
                     hint=did_you_mean(name, there),
@@ -126,7 +126,7 @@ class Rank(Task):
     def wrap(self, model: PreTrainedModel) -> Backbone:
         if not isinstance(model.config, RankerConfig):
             raise UserError(
-                f"a {model.config.model_type} reads no features",
+                f"a {model.config.model_type} does not accept features",
                 key="model",
                 hint="Write model=ranker.",
             )
@@ -163,7 +163,7 @@ class Rank(Task):
         ):
             if not set(self.names) <= set(row):
                 raise UserError(
-                    f"the features are {', '.join(sorted(row))}, and the run has learned from "
+                    f"the features are {', '.join(sorted(row))}, but the run was trained on "
                     f"{', '.join(self.names)}",
                     key="features",
                 )
@@ -183,8 +183,8 @@ class Rank(Task):
     def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
         if empty := counts.get("empty"):
             yield (
-                f"{split}: {empty} of {counts['features']} lists hold nothing that is right: "
-                "nothing is learned from them, and evaluation counts them as not found"
+                f"{split}: {empty} of {counts['features']} lists have no relevant item: training "
+                f"ignores them, and evaluation counts them as misses"
             )
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:

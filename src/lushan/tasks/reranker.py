@@ -116,21 +116,21 @@ class Reranker(Task):
         wrong = any(len(several) > 1 for several, _ in candidates_of(train.to_pydict()))
         rated = "relevance" in train.column_names
         if self.kind == "listwise" and (rated or not wrong):
-            reason = "a passage is compared with the negatives of its row, and there are none"
+            reason = "the loss compares a passage with the negatives of its row, but there are none"
             if rated:
-                reason = "rows with a relevance are learned one by one"
+                reason = "rows with a relevance need a pointwise loss"
             raise UserError(
                 reason,
                 key="task.loss",
                 value=self.kind,
                 hint="`lushan search INDEX --input FILE --relevant COLUMN --negatives 4` writes "
-                "negatives; task.loss=pointwise learns from a relevance.",
+                "negatives; task.loss=pointwise uses a relevance.",
             )
         if not wrong and min(train.to_pydict().get("relevance", [1])) >= RIGHT:
             raise UserError(
-                "every passage of the training split is right",
+                "every passage of the training split is relevant",
                 key="data.train",
-                hint="Rows need negatives, or a relevance below 0.5 in some.",
+                hint="Add negatives to the rows, or a relevance below 0.5 to some.",
             )
         _require_consistent(corpus)
         asked = set(train.column("query").to_pylist())
@@ -294,7 +294,7 @@ class Reranker(Task):
             options={"classifier_pooling": self.pooling},
             key="task.head" if self.pooling == "cls" else "task.pooling",
             usage=_USAGE,
-            notes=[f"Query and passage are cut at {trained.max_length} tokens together."],
+            notes=[f"Query and passage together are truncated to {trained.max_length} tokens."],
         )
 
     @classmethod
@@ -323,9 +323,9 @@ def _require_consistent(corpus: Corpus) -> None:
         for number, (query, (several, _)) in enumerate(zip(rows["query"], candidates, strict=True)):
             if found := [text for text in several[1:] if (query, text) in right]:
                 raise UserError(
-                    "a negative is a right passage of the same query in another row",
+                    "a negative is a relevant passage of the same query in another row",
                     file=rows["file"][number],
                     line=rows["line"][number],
                     value=found[0][:80],
-                    hint="`lushan search --negatives` writes none of these.",
+                    hint="`lushan search --negatives` excludes such passages.",
                 )

@@ -182,7 +182,7 @@ class Seq2Seq(LanguageTask):
         tokenizer = require_tokenizer(processor)
         if limits.stride is not None and self.objective == "supervised":
             raise UserError(
-                "windows over a source are not defined: its target is that of the whole",
+                "windows are not supported: a target belongs to its whole source",
                 key="data.stride",
                 value=limits.stride,
                 hint="write data.stride=null",
@@ -367,8 +367,8 @@ class Seq2Seq(LanguageTask):
         notes = [f"Each source begins with {self.prefix!r}."] if self.prefix else []
         if is_spans:
             notes.append(
-                "It fills gaps: a source has <extra_id_0>, <extra_id_1>, ... where text is "
-                "missing, and ends in the tokenizer's last token alone."
+                "It fills gaps: write <extra_id_0>, <extra_id_1>, ... where text is missing. A "
+                "source ends only with the tokenizer's end token."
             )
         return language_export.seq2seq(
             self,

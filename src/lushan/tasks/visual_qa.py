@@ -155,14 +155,14 @@ class VisualQA(LabelTask):
             found = self.template.tokens_of([self.template.render(shown, None, prompt=True)])[0]
         except Unfit as error:
             raise UserError(
-                f"the chat template cannot write this question: {error}", **place
+                f"the chat template cannot render this question: {error}", **place
             ) from error
         if len(found.ids) > limits.max_length:
             raise UserError(
-                f"this question is too long: with its image it has {len(found.ids)} tokens, and "
-                f"{limits.max_length} are read",
+                f"this question is too long: with its image it has {len(found.ids)} tokens, but "
+                f"the limit is {limits.max_length}",
                 **place,
-                hint="Write a larger data.max_length, or leave the question out.",
+                hint="Write a larger data.max_length, or remove the question.",
             )
         return Window(found.ids, [], images=found.images, places=found.places)
 

@@ -43,18 +43,19 @@ def adapt(tokenizer: PreTrainedTokenizerFast, path: str, *, prefix_space: bool) 
     """
     if not tokenizer.is_fast:
         raise UserError(
-            "this tokenizer has no fast version, and only fast ones return where words begin",
+            "this tokenizer has no fast version, but word positions need one",
             key="processor.path",
             value=path,
-            hint="Encoders of bytes or characters (ByT5, CANINE) have none; choose another.",
+            hint="Tokenizers of bytes or characters (ByT5, CANINE) have no fast version; choose "
+            "another model.",
         )
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # What transformers makes of a folder that has a config.json and no tokenizer.
         raise UserError(
-            "there is no tokenizer in it",
+            "it contains no tokenizer",
             key="processor.path",
             value=path,
-            hint="It needs tokenizer.json; processor.path may name another folder.",
+            hint="The folder needs tokenizer.json. processor.path can be another folder.",
         )
     _set_prefix_space(tokenizer, prefix_space)
     _complete(tokenizer, path)
@@ -168,10 +169,10 @@ def _complete(tokenizer: PreTrainedTokenizerFast, path: str) -> None:
 def _check(options: Options) -> None:
     if options.byte_fallback and options.kind != "chars":
         raise UserError(
-            f"is for chars, and not for {options.kind}",
+            f"requires kind chars, not {options.kind}",
             key="processor.byte_fallback",
             value=True,
-            hint="bpe knows every byte anyway." if options.kind == "bpe" else None,
+            hint="bpe already covers every byte." if options.kind == "bpe" else None,
         )
     in_bytes = options.kind == "bpe" or options.byte_fallback
     least = len(SPECIAL) + (BYTES if in_bytes else 3) + len(options.added)
@@ -188,7 +189,7 @@ def _check(options: Options) -> None:
         others = [*SPECIAL, *options.added[:number], *options.added[number + 1 :]]
         if not token.strip() or token in others:
             raise UserError(
-                "each must be a text of its own, and none of those that are there anyway",
+                "special tokens must be different, and not among the standard ones",
                 key="processor.special_tokens",
                 value=token,
             )
@@ -207,9 +208,9 @@ def _fingerprint_of(options: Options, texts: Texts) -> str:
         empty = empty and not text.strip()
     if empty:
         raise UserError(
-            "the training split holds no text to train a tokenizer on",
+            "the training split has no text to train a tokenizer on",
             key="data.train",
-            hint="Is it the right column? model=pretrained brings its own tokenizer.",
+            hint="Is it the right column? model=pretrained has its own tokenizer.",
         )
     return digest.hexdigest()[:24]
 

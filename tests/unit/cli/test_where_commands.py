@@ -74,14 +74,14 @@ def test_report(place, cli_inside, tmp_path):
     ],
 )
 def test_conditions_that_cannot_be(command, place, cli_inside):
-    for condition, printed in (("seed", "no condition"), ("sed=1", "Did you mean 'seed'?")):
+    for condition, printed in (("seed", "not a condition"), ("sed=1", "Did you mean 'seed'?")):
         done = cli_inside(*command, "--where", condition)
         assert done.code == 2
         assert printed in done.err
         assert "--where" in done.err
     if command[0] != "runs":
         done = cli_inside(*command, "--where", "seed=7")
-        assert (done.code, "none of 4 runs fits" in done.err) == (2, True)
+        assert (done.code, "none of 4 runs matches" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_tables_with_and_without_images_have_the_same_columns(media: str, read_c
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"messages": asked({"type": "image"})}, "names no file"),
+        ({"messages": asked({"type": "image"})}, "has no file"),
         ({"messages": asked({"type": "image", "path": "a.png", "url": "b"})}, "has path and url"),
         ({"messages": asked({"type": "image", "url": "https://x/a.png"})}, "URL of https"),
         (
@@ -133,14 +133,17 @@ def test_tables_with_and_without_images_have_the_same_columns(media: str, read_c
         ),
         ({"messages": asked({"type": "image", "path": "c.png"})}, "no image of this name"),
         ({"messages": asked({"type": "image", "path": "../rows.jsonl"})}, "no image of this name"),
-        ({"messages": asked({"type": "audio", "path": "a.png"})}, "of the type 'audio'"),
-        ({"messages": asked({"type": "text"})}, "holds no text"),
+        ({"messages": asked({"type": "audio", "path": "a.png"})}, "of type 'audio'"),
+        ({"messages": asked({"type": "text"})}, "has no text"),
         (
             {"messages": [SAID | {"content": [{"type": "image", "path": "a.png"}]}]},
             "by the assistant and has an image",
         ),
-        ({"messages": ["<image>", "x"], "images": []}, "1 marks <image> and 0 images"),
-        ({"messages": ["<image>", "x"], "images": ["a.png"] * 2}, "1 marks <image> and 2 images"),
+        ({"messages": ["<image>", "x"], "images": []}, "1 placeholders <image>, but 0 images"),
+        (
+            {"messages": ["<image>", "x"], "images": ["a.png"] * 2},
+            "1 placeholders <image>, but 2 images",
+        ),
         ({"messages": ["?", "<image>"], "images": ["a.png"]}, "the assistant says <image>"),
         ({"messages": ["<image>", "x"], "images": ["c.png"]}, "no image of this name"),
         ({"messages": ["<image>", "x"], "images": [3]}, "the image is missing"),

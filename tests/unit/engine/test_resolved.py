@@ -104,7 +104,7 @@ def test_a_run_is_not_resumed_in_another_precision(
     with pytest.raises(UserError, match="had 'bf16-mixed' here") as caught:
         trained(tmp_path, *words, small=AUTO)
     assert caught.value.key == "trainer.precision"
-    assert "Resume it where" in str(caught.value.hint)
+    assert "Resume it with" in str(caught.value.hint)
     run = trained(tmp_path, *words, "trainer.elastic=true", small=AUTO)
     notes = read_json(run / "result.json")["notes"]
     assert any(n.startswith("resumed with trainer.precision 32-true") for n in notes)
@@ -115,7 +115,7 @@ def test_of_another_machine_it_is_said_and_of_another_setting_refused() -> None:
     before = {"threads": 2, "trainer.devices": 1}
     assert require_alike(before, dict(before)) == []
     assert require_alike(before, before | {"threads": 4}) == [
-        "resumed with threads 4, where it had 2: digits may differ"
+        "resumed with threads 4, instead of 2: last digits may differ"
     ]
     with pytest.raises(UserError) as caught:
         require_alike(before, before | {"trainer.devices": 2})

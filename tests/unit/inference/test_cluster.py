@@ -32,7 +32,7 @@ def test_a_cluster_writes_what_one_process_does(reviews_run, tmp_path):
 
 
 def test_a_cluster_has_a_worker():
-    with pytest.raises(UserError, match="one worker or more"):
+    with pytest.raises(UserError, match="must be 1 or more"):
         cluster.Cluster(0)
 
 

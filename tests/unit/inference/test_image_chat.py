@@ -139,7 +139,7 @@ def test_a_mistake_in_a_prompt_is_refused(run, chat_run, picture, cli_inside, tm
         "generate", str(chat_run), "--input", written(tmp_path / "other.jsonl", said("red.png"))
     )
     assert done.code == 2
-    assert "makes texts alone" in done.err
+    assert "only supports text" in done.err
 
 
 def test_a_report_shows_the_image_beside_question_gold_and_answer(run, cli_inside, tmp_path):
@@ -164,7 +164,7 @@ def test_what_is_exported_answers_as_the_run_does(run, picture, cli_inside, tmp_
     out = tmp_path / "out"
     done = cli_inside("export", str(run), str(out))
     assert done.code == 0, done.err
-    assert "the same as the run's own model" in done.out + done.err
+    assert "matches the run's model" in done.out + done.err
     model: Any = transformers.AutoModelForImageTextToText.from_pretrained(out)
     processor: Any = transformers.AutoProcessor.from_pretrained(out)
     content = [{"type": "image", "path": str(picture)}, {"type": "text", "text": "what colour?"}]
@@ -230,5 +230,5 @@ def test_a_processor_that_knows_no_tokens_of_images_is_refused():
         def __init__(self) -> None:
             """Do nothing."""
 
-    with pytest.raises(UserError, match="does not say which tokens"):
+    with pytest.raises(UserError, match="does not define image tokens"):
         ImageReader(Other())

@@ -226,7 +226,7 @@ def test_the_least_repetitive_checkpoint_is_kept(tmp_path):
             REVIEWS,
             "accuracy._target_=torchmetrics.classification.MulticlassAccuracy",
             "accuracy",
-            "of this name",
+            "already has a metric with this name",
         ),
         (REVIEWS, "x._target_=torch.optim.AdamW", "x", "no metric|cannot be made|params"),
         (REVIEWS, "x._target_=tests.helpers.own_metrics.Unnamed", "x", "by its name"),
@@ -240,7 +240,7 @@ def test_the_least_repetitive_checkpoint_is_kept(tmp_path):
             ["task=causal_lm", *command.LANGUAGE],
             "x._target_=torchmetrics.text.WordErrorRate",
             "x",
-            "predicts nothing that a metric of torchmetrics takes",
+            "predictions of this task do not fit",
         ),
     ],
 )

@@ -175,7 +175,7 @@ def test_no_entities(tmp_path: Path) -> None:
         ("a O\n", "a O\nb O\n", 2, "'b' here, the end of the sentence in"),
         ("a O\n\nb O\n", "a O\nb O\n", 2, "'b' here"),
         ("a O\n", "a O\n\n\nb O\n", 4, "2 sentences, but 1 in"),
-        ("a O\n", "a PER\n", 1, "belong to no one scheme"),
+        ("a O\n", "a PER\n", 1, "match no scheme"),
         ("a B-X\nb E-X\n", "a B-X\nb L-X\nc Q\n", 2, ""),
         ("a O\n", "\n\n", None, "the file is empty"),
     ],

@@ -132,8 +132,8 @@ def test_markdown(place):
     assert cells["mlp"][3].startswith("+2.50 [")
     assert not cells["mlp"][3].endswith("*")
     assert cells["crf"][2].startswith("**")
-    assert "paired bootstrap over examples, over examples of these runs, not over seeds" in text
-    assert "by Holm over 2 comparisons, * if below 0.05." in text
+    assert "paired bootstrap over examples, of these runs and not of other seeds" in text
+    assert "by Holm over 2 comparisons, * where it is below 0.05." in text
 
 
 @pytest.mark.usefixtures("nine")

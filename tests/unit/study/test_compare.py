@@ -50,7 +50,7 @@ def test_what_differs_and_how_sure(labels):
     line = next(line for line in text.splitlines() if line.startswith("test/accuracy"))
     assert line.split()[:5] == ["test/accuracy,", "%", "90.00", "90.00", "0.00"]
     assert "p, Holm over 2" in text
-    assert "over examples of these two runs, not over seeds" in text
+    assert "for these two runs, not for other seeds" in text
 
 
 def test_examples_that_changed_sides(labels):

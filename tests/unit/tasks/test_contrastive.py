@@ -135,7 +135,7 @@ def test_it_chooses_among_labels_for_images_alone(run, cli_inside, tmp_path):
     out = tmp_path / "out"
     done = cli_inside("export", str(run), str(out))
     assert done.code == 0, done.err
-    assert "the same as the run's own model" in done.out + done.err
+    assert "matches the run's model" in done.out + done.err
     model, processor = (
         kind.from_pretrained(out) for kind in (transformers.AutoModel, transformers.AutoProcessor)
     )

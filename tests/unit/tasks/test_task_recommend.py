@@ -229,7 +229,7 @@ def test_data_without_items_are_refused(tmp_path):
     options = ("task=recommend", "data=jsonl", f"data.train={tmp_path}/x.jsonl")
     cfg = check(compose(list(options)))
     task = build(cfg["task"])
-    with pytest.raises(UserError, match="this task needs the items"):
+    with pytest.raises(UserError, match="this task needs the catalogue"):
         task.prepare(source_of(cfg).read(task.fields))
 
 

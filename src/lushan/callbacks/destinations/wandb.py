@@ -101,7 +101,8 @@ class WandB:
             mode = os.environ.get("WANDB_MODE", "online" if api_key() else "offline")  # type: ignore[assignment]
         if mode == "online" and not answers(base_url()):
             log.warning(
-                "warning: %s does not answer; W&B writes offline, and `lushan sync` sends it later",
+                "warning: %s does not respond; W&B logs offline, and `lushan sync` uploads it "
+                "later",
                 base_url(),
             )
             return "offline"

@@ -279,13 +279,13 @@ class Conll(Tagged, WholeFiles):
         number, line, fields = row
         blanks = layout.split is _by_blanks
         return UserError(
-            f"{plural(len(fields), 'column')}{' (separated by blanks)' if blanks else 'f'}, but "
+            f"{plural(len(fields), 'column')}{' (separated by blanks)' if blanks else ''}, but "
             f"most lines have {layout.width}",
             file=path,
             line=number,
             value=line,
             hint=f"Each token needs its tag. For another separator, write "
-            f"data.separator={'tab' if blanks else 'spacef'}; to skip comments, write "
+            f"data.separator={'tab' if blanks else 'space'}; to skip comments, write "
             f"{typed('data.comment', COMMENT)}.",
         )
 
