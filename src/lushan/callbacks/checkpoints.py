@@ -44,16 +44,18 @@ class Checkpoints(AtBoundary):
     """Saves state to resume from, and the best weights.
 
     Args:
-        every_minutes: Time between saves inside an epoch; null saves at epoch ends only.
-        every_n_steps: Also after every n-th step.
-        keep: How many states are kept; at least 2, so that a damaged one has one before it.
-        folder: Where; given by the run.
-        monitor: The metric that chooses the best weights, such as `val/entity_f1`; given late.
-        higher_is_better: Its direction; given late.
-        signals: Where signals wait; given late.
-        facts: Trainer to what a resumed run must share, field to value (`trainer.devices`); given
-            late. See `resume_facts.require_alike`.
-        elastic: Whether a run may be resumed with other facts than it had; given late.
+        every_minutes: Minutes between two saves within an epoch; null saves only at the end of an
+            epoch.
+        every_n_steps: Also save after every N steps.
+        keep: Number of checkpoints to keep for resuming; at least 2, so that there is an older one
+            if the last is damaged.
+        folder: Output folder; set by the run.
+        monitor: Metric that selects the best weights, such as `val/entity_f1`; set by the run.
+        higher_is_better: Whether a higher value of the metric is better; set by the run.
+        signals: Pending signals; set by the run.
+        facts: From a trainer to the settings that a resumed run must share, such as
+            `trainer.devices`; set by the run. See `resume_facts.require_alike`.
+        elastic: Whether a run can be resumed with other settings of devices; set by the run.
 
     Attributes:
         resumed: Notes of the other conditions in which the run was resumed.

@@ -26,7 +26,7 @@ class NEFTune(pl.Callback):
     micro-batch and on any device.
 
     Args:
-        alpha: Size of the noise; the paper tries 5, 10 and 15.
+        alpha: Scale of the noise; the paper uses 5, 10 and 15.
     """
 
     def __init__(self, alpha: Annotated[float, Within(above=0)] = 5.0) -> None:
@@ -65,7 +65,7 @@ def noise(masks: dropout.Masks, states: Tensor, alpha: float) -> Tensor:
     Args:
         masks: Of the micro-batch.
         states: (B, L, H).
-        alpha: Size of the noise.
+        alpha: Scale of the noise.
     """
     _, length, width = states.shape
     kind = torch.promote_types(states.dtype, torch.float32)

@@ -27,8 +27,8 @@ class EarlyStopping(lightning.EarlyStopping):
     which the loss may be falling.
 
     Args:
-        measures: Unit of each metric, by its name without the split; given by the run.
-        **options: As Lightning's.
+        measures: Unit of each metric, by its name without the split; set by the run.
+        **options: Arguments of Lightning's `EarlyStopping`.
 
     Attributes:
         best_loss: The lowest loss that was seen while the metric was undefined.

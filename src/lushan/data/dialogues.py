@@ -60,27 +60,29 @@ class Dialogues(WithMedia, WithGroup):
     is read as some of its frames, each an image.
 
     Args:
-        messages: The field with the list of messages or turns; null finds it by its name.
-        role: A message's key that says who speaks; null finds it.
-        content: A message's key that says what; null finds it.
-        roles: Names of speakers to `system`, `user`, `assistant`, `tool` or `function_call` (the
-            assistant's tool calls as JSON), before the usual ones: `{SYSTEM: assistant}`.
-        first_role: Who begins, where turns are plain texts.
-        instruction: The field with what the user wants, of a row without messages.
-        ask: What the user says in each row instead, such as `What is this?` of an image.
-        input: The field with what it is about; it may be empty.
-        output: The field with the answer.
-        history: The field with earlier pairs of both, of a row with an instruction; null finds
-            `history`.
-        system: The field with a system message, put before the others; null finds `system`.
-        tools: The field with the tools that may be called, a list of schemas or one as JSON text;
-            null finds `tools` or `functions`.
-        images: The field with the image, or a list of them; null finds `images` or `image`.
-        videos: The field with the video, or a list of them; null finds `videos` or `video`.
-        frames: Frames that are read of a video, in the middle of as many equal parts.
-        fps: Frames of a second that are read instead, from the beginning; null reads `frames`.
-        id: The field with the dialogues' names; null numbers them by their lines.
-        longest_line: Bytes of the longest line, or of the longest message, that is read.
+        messages: Field with the list of messages or turns; null detects it by name.
+        role: Key of the role in a message; null detects it.
+        content: Key of the content in a message; null detects it.
+        roles: From names of speakers to `system`, `user`, `assistant`, `tool` or `function_call`
+            (the assistant's tool calls as JSON), in addition to the usual names: `{SYSTEM:
+            assistant}`.
+        first_role: Role of the first turn, if turns are plain texts.
+        instruction: Field with the instruction, for rows without messages.
+        ask: Fixed message of the user in each row, instead of a field, such as `What is this?` for
+            images.
+        input: Field with the input of the instruction; it can be empty.
+        output: Field with the reply.
+        history: Field with earlier pairs of instruction and reply, for rows with an instruction;
+            null detects `history`.
+        system: Field with a system message, which becomes the first message; null detects `system`.
+        tools: Field with the available tools: a list of schemas, or one as JSON text; null detects
+            `tools` or `functions`.
+        images: Field with an image or a list of images; null detects `images` or `image`.
+        videos: Field with a video or a list of videos; null detects `videos` or `video`.
+        frames: Number of frames of a video, taken from the middle of equal parts.
+        fps: Frames per second to take from the beginning instead; null uses `frames`.
+        id: Field with the ids of dialogues; null uses line numbers.
+        longest_line: Maximum size in bytes of a line or of a message.
     """
 
     messages: str | None = None

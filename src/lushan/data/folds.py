@@ -18,11 +18,10 @@ class WithFolds:
     """Options of a source whose training split may be cut into folds.
 
     Args:
-        folds: How many parts the training split is cut into; each is held out in another run. Each
-            label is spread evenly over them, copies and groups (`data.group`) stay together, and
-            `data.seed` decides.
-        fold: The part that is held out in this run, from 1.
-        fold_split: The split that it becomes.
+        folds: Number of folds of the training split. Labels are spread evenly; duplicates and
+            groups (`data.group`) stay together; `data.seed` is the random seed.
+        fold: The fold to hold out in this run, from 1.
+        fold_split: The split that the held-out fold replaces.
     """
 
     folds: Annotated[int, Within(least=2)] | None = None

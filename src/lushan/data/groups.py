@@ -15,8 +15,8 @@ class WithGroup:
     """Option of a source whose rows may belong together.
 
     Args:
-        group: The field whose rows stay together where splits are taken by share: all questions
-            about an article, all images of a person.
+        group: Field of groups whose rows stay in one split when splits are shares, such as all
+            questions on an article, or all images of a person.
     """
 
     group: str | None = None

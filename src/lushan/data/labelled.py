@@ -42,16 +42,16 @@ class Labelled:
     """Options of a source that reads labelled texts.
 
     Args:
-        text: The column of the texts, or two for pairs; null finds it by its name.
-        label: The column of the labels, or several with a 0 or 1 for a label each; null finds it
-            by its name.
-        id: The column of the examples' names; null numbers them by their lines.
-        label_separator: What stands between several labels in one field: `,`.
-        label_names: Names of labels that are written as numbers from 0, or as indicators.
-        multi_hot: Whether lists of labels are indicators, with 0 or 1 for each label; null decides
-            by their values.
-        unlabelled: What is done with rows that have no label: `refuse` the file, or `drop` them,
-            counted in a note.
+        text: Column of the texts, or two columns for pairs; null detects it by name.
+        label: Column of the labels, or several columns with 0 or 1 for one label each; null detects
+            it by name.
+        id: Column of the ids of examples; null uses line numbers.
+        label_separator: Separator of several labels in one field, such as `,`.
+        label_names: Names of labels that are numbers from 0 or indicators.
+        multi_hot: Whether lists of labels are indicators, with 0 or 1 for each label; null detects
+            it from the values.
+        unlabelled: How to handle rows without a label: `refuse` the file, or `drop` them with a
+            note.
     """
 
     text: str | list[str] | None = None

@@ -190,8 +190,8 @@ class WithMedia:
     """Option of a source whose rows may name images.
 
     Args:
-        media: Folder or archive (.tar, .tar.gz, .zip) in which images lie that rows name, below
-            `dir` where there is one; or one for each split: `{train: a.tar, test: b.tar}`.
+        media: Folder or archive (.tar, .tar.gz, .zip) of the images that rows refer to, below `dir`
+            if that is set; or one for each split: `{train: a.tar, test: b.tar}`.
     """
 
     media: str | dict[str, str] | None = None

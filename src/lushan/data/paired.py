@@ -24,10 +24,10 @@ class Paired(Labelled):
     """Options of a source that reads texts with what is to be made of them.
 
     Args:
-        source: The column of the texts to read; a list of texts, such as sentences, is joined. Of a
-            column of mappings, `translation.de` is the key `de`.
-        target: The column of the texts to write; a list is several references, and so are several
-            columns, of which some may be empty in a row.
+        source: Column of the source texts; a list of texts, such as sentences, is joined. For a
+            column of mappings, `translation.de` selects the key `de`.
+        target: Column of the target texts. A list, or several columns, contains several references;
+            some of the columns can be empty in a row.
     """
 
     source: str | None = None

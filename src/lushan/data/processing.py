@@ -93,12 +93,13 @@ def pretrained(path: str, prefix_space: bool = True, scripts: list[str] | None =
     """Load the processor of a checkpoint: its tokenizer, its image processor, or both in one.
 
     Args:
-        path: A folder, a .gguf file, `pkg://package/inside`, a hub id, or an earlier run's folder.
-        prefix_space: Byte-level tokenizers (RoBERTa, ModernBERT) and SentencePiece's (XLM-R, E5)
-            read a text's first word, and every word of a sentence that is already split, as if a
-            space stood before it, which is wrong where the words are Chinese characters. Others do
-            not know the difference.
-        scripts: As in `model`, which is to have the same.
+        path: A folder, a .gguf file, `pkg://package/inside`, a Hub id, or the folder of an earlier
+            run.
+        prefix_space: Byte-level tokenizers (RoBERTa, ModernBERT) and SentencePiece (XLM-R, E5)
+            tokenize the first word of a text, and every word of a pre-split sentence, as if a space
+            preceded it. Turn this off if words are Chinese characters. It has no effect on other
+            tokenizers.
+        scripts: As in `model`; both must have the same value.
 
     Raises:
         UserError: There is none, or its tokenizer has no fast version.

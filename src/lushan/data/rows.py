@@ -38,13 +38,14 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
     """Options of a source whose rows have named fields of any type.
 
     Args:
-        fields: Name of what a task reads to the field that holds it, of tasks whose fields have no
-            option of their own; others are found by their names.
-        tokens: The field with the list of words; null finds it by its name.
-        tags: The field with their tags; null finds it by its name.
-        spans: The field with entities as characters of the text; null finds it.
-        span_end: Whether a span's end is the character after the last one, or the last one.
-        longest_line: Bytes of the longest line, or characters of the longest text, that is read.
+        fields: From a field of the task to the field of the data, for fields without their own
+            option. Other fields are detected by name.
+        tokens: Field with the list of words; null detects it by name.
+        tags: Field with the list of tags; null detects it by name.
+        spans: Field with entities as character spans of the text; null detects it by name.
+        span_end: Whether the end of a span is exclusive (the character after the last one) or
+            inclusive.
+        longest_line: Maximum size in bytes of a line, or in characters of a text.
     """
 
     fields: dict[str, str] | None = None

@@ -26,12 +26,13 @@ class Tagged:
     """Options of a source that reads tags.
 
     Args:
-        scheme: The tag scheme of the files; `auto` takes the one that fewest tags of the training
-            split contradict. `io` is types without letters, of which a run is an entity.
-        repair: Whether ill-formed tags are read as conlleval reads them, and counted: true reads
-            all, false none; null reads them up to 1 % of a split's entities (two where these are
-            fewer than 100, and the scheme clearly fits best), beyond which the scheme is probably
-            another.
+        scheme: Tag scheme of the files. `auto` chooses the one that the fewest tags of the training
+            split violate. `io` is for types without prefixes, where a run of one type is one
+            entity.
+        repair: Whether to accept ill-formed tags, interpreted as in conlleval, with a note: true
+            accepts all, false none. null accepts up to 1 % of a split's entities (two if there are
+            fewer than 100 entities and the scheme clearly fits best); if there are more, the scheme
+            is probably wrong.
     """
 
     line_per_token: ClassVar[bool] = False

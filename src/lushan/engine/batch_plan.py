@@ -130,11 +130,7 @@ class BatchPlan:
         """
         table, rows = self.table(epoch), self.rows_of(epoch)
         if GROUP not in table.column_names or rows.capacity:
-            problem = (
-                "rows of several examples have no group"
-                if rows.capacity
-                else "groups need data.group"
-            )
+            problem = "packed rows have no group" if rows.capacity else "there is no data.group"
             raise UserError(
                 problem,
                 key="data.batch_by_group",

@@ -35,9 +35,9 @@ def make_head(
 
     Args:
         head: A partial of its class; `structured` may be left out there, and is then false.
-        width: Of the hidden states.
-        num_labels: Scores a word or text gets.
-        allowed: Which tags may stand where; None where a text is scored and not its words.
+        width: Width of the hidden states.
+        num_labels: Number of scores of a word or text.
+        allowed: Allowed transitions between tags.
 
     Raises:
         UserError: It takes other arguments, lacks what a structured head has, or gives other
@@ -101,9 +101,9 @@ class Linear(nn.Module):
     """One linear layer over the encoder.
 
     Args:
-        width: Of the hidden states.
-        num_labels: Scores a word or text gets.
-        dropout: Share of the hidden features that training drops.
+        width: Width of the hidden states.
+        num_labels: Number of scores of a word or text.
+        dropout: Dropout of the hidden features.
     """
 
     structured: ClassVar[bool] = False
@@ -129,10 +129,10 @@ class MLP(nn.Module):
     """Two layers with a GELU between them; the first one begins as He et al. (2015) have it.
 
     Args:
-        width: Of the hidden states.
-        num_labels: Scores a word or text gets.
-        dropout: Share of the features that training drops, before each layer.
-        hidden: Width between the layers; as wide as the encoder if not given.
+        width: Width of the hidden states.
+        num_labels: Number of scores of a word or text.
+        dropout: Dropout before each layer.
+        hidden: Width between the layers; by default the encoder's width.
     """
 
     structured: ClassVar[bool] = False
@@ -170,10 +170,10 @@ class CRF(nn.Module):
     arguments are those of `Linear`, and the rules.
 
     Args:
-        width: Of the hidden states.
-        num_labels: Tags.
-        allowed: Which tags may stand where.
-        dropout: Share of the hidden features that training drops.
+        width: Width of the hidden states.
+        num_labels: Number of tags.
+        allowed: Allowed transitions between tags.
+        dropout: Dropout of the hidden features.
     """
 
     structured: ClassVar[bool] = True
@@ -245,7 +245,7 @@ def constrained_decode(scores: Tensor, allowed: Transitions, mask: Tensor) -> Te
 
     Args:
         scores: (B, W, C)
-        allowed: Which tags may stand where.
+        allowed: Allowed transitions between tags.
         mask: (B, W), true at the words, which come before the padding.
 
     Returns:

@@ -31,14 +31,14 @@ class ImageAutoencoderConfig(PreTrainedConfig):
     """Config of an `ImageAutoencoder`.
 
     Args:
-        image_size: Pixels of a side.
-        patch_size: Pixels of a side that the first convolution takes together.
-        channels: Width of each stage; each but the first halves the resolution.
-        blocks: Residual blocks of a stage.
-        quantizer: `fsq` or `vq`.
-        levels: Of `fsq`: levels of each dimension; their product is the number of codes.
-        codebook_size: Of `vq`: number of codes.
-        codebook_width: Of `vq`: dimensions of a code.
+        image_size: Side of an image in pixels.
+        patch_size: Patch size in pixels of the first convolution.
+        channels: Width of each stage; each stage after the first halves the resolution.
+        blocks: Number of residual blocks of a stage.
+        quantizer: Quantizer: `fsq` or `vq`.
+        levels: For `fsq`: number of levels of each dimension; their product is the number of codes.
+        codebook_size: For `vq`: number of codes.
+        codebook_width: For `vq`: dimension of a code.
     """
 
     model_type = "lushan_image_autoencoder"

@@ -90,8 +90,8 @@ class PixelCodec(ImageCodec):
     """Colours of a few pixels, as Image GPT reads them (Chen et al., 2020); nothing is learned.
 
     Args:
-        side: Pixels of a side that an image is scaled to.
-        levels: Of red, of green and of blue.
+        side: Side in pixels to which images are scaled; each pixel is a token.
+        levels: Number of levels of each of red, green and blue; its cube is the number of codes.
     """
 
     def __init__(self, side: int, levels: int) -> None:
@@ -159,8 +159,8 @@ def pixels(
     """Make a codec of the colours of a few pixels, which needs no training.
 
     Args:
-        side: Pixels of a side that an image is scaled to; each is a token.
-        levels: Of red, of green and of blue; their cube is the number of codes.
+        side: Side in pixels to which images are scaled; each pixel is a token.
+        levels: Number of levels of each of red, green and blue; its cube is the number of codes.
     """
     return PixelCodec(side, levels)
 
@@ -170,7 +170,7 @@ def trained(path: str) -> ImageCodec:
     """Load the codec that a run of task=image_tokenizer has learned.
 
     Args:
-        path: Its folder.
+        path: Folder of the run.
 
     Raises:
         UserError: It is no such run, or not complete.

@@ -29,9 +29,9 @@ class ConvTowerConfig(PreTrainedConfig):
     """Config of a `ConvTower`.
 
     Args:
-        channels: Width of each convolution.
-        strides: Its stride.
-        pool: Places of a side, behind the last convolution, of which one state takes the maxima.
+        channels: Number of channels of each convolution.
+        strides: Stride of each convolution.
+        pool: Side of the max-pooling window after the last convolution.
     """
 
     model_type = "lushan_conv_tower"

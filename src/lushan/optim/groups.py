@@ -47,25 +47,24 @@ def grouped(
     """An optimizer over a model's weights, in groups.
 
     Args:
-        algorithm: Partial of an optimizer's class. It is fused where that exists, unless it says
-            otherwise.
-        lr: Learning rate of the encoder's highest layer, and of the head. An encoder-decoder has
-            two highest layers: what the encoder's gives is read by all of the decoder's.
-        weight_decay: Of matrices, embeddings included; norms and biases do not decay.
-        layer_decay: Each layer learns at this many times the rate of the one above it, the
-            embeddings at that of a layer below the lowest.
-        head_lr: Learning rate of everything that is not the encoder, instead of `lr`.
-        freeze: Patterns such as `*embeddings*` or `encoder.*.layer.[0-3].*`, of the names of
-            weights that do not learn.
-        module_lr: Learning rates instead of `lr`, by the name of a module inside the model, such as
-            `vision_tower`, `multi_modal_projector` or `language_model`.
-        matrices: Partial of another optimizer's class, such as `torch.optim.Muon`, for the matrices
-            inside of layers (Jordan et al., 2024); embeddings, whatever shares their weights,
-            output projections, heads, vectors, filters and stacks of matrices are left to
-            `algorithm`.
+        algorithm: Partial of an optimizer class. It is fused if possible, unless set otherwise.
+        lr: Learning rate of the encoder's top layer and of the head. In an encoder-decoder, the top
+            layers of both encoder and decoder have this rate, because all decoder layers use the
+            encoder's output.
+        weight_decay: Weight decay of matrices, including embeddings. Norms and biases do not decay.
+        layer_decay: Factor of the learning rate from each layer to the one below; embeddings count
+            as the layer below the lowest.
+        head_lr: Learning rate of all weights outside the encoder, instead of `lr`.
+        freeze: Patterns of names of weights to freeze, such as `*embeddings*` or
+            `encoder.*.layer.[0-3].*`.
+        module_lr: Learning rates instead of `lr`, by the name of a module, such as `vision_tower`,
+            `multi_modal_projector` or `language_model`.
+        matrices: Partial of another optimizer class for the matrices inside layers, such as
+            `torch.optim.Muon` (Jordan et al., 2024). Embeddings, weights tied to them, output
+            projections, heads, vectors, filters and stacks of matrices use `algorithm`.
         matrix_lr: Learning rate of these matrices, instead of `lr`.
-        lora_ratio: How many times faster LoRA's B matrices learn than its A matrices (LoRA+, Hayou
-            et al., 2024), and with them, as in peft, the encoder's vectors.
+        lora_ratio: Ratio of the learning rates of LoRA's B and A matrices (LoRA+, Hayou et al.,
+            2024); as in peft, the encoder's vectors have the rate of B.
         model: With the parts `encoder` and `head`.
 
     Raises:

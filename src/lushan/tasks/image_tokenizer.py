@@ -58,10 +58,10 @@ class ImageTokenizer(Task):
     quantizer.
 
     Args:
-        augment: How images are changed in training, anew in each epoch; null changes nothing.
-        metrics: More metrics, by name: of one's own, which take an example's `squared_error`,
-            `values`, `ssim` and `codes`.
-        monitor: The metric that chooses the best checkpoint.
+        augment: Augmentation of training images, different in each epoch; null is none.
+        metrics: More metrics, by name: your own classes, which receive an example's
+            `squared_error`, `values`, `ssim` and `codes`.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = IMAGES

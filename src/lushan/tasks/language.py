@@ -46,7 +46,7 @@ class LanguageTask(Task):
 
     Args:
         metrics: More metrics, by name: of one's own, which take an example's loss, tokens and hits.
-        monitor: The metric that chooses the best checkpoint.
+        monitor: Metric that selects the best checkpoint.
     """
 
     usual_metric = "perplexity"

@@ -51,12 +51,12 @@ class NER(Task):
 
     Args:
         head: Partial of a head: takes `width`, `num_labels` and, if structured, `allowed`.
-        scheme: The tagging scheme the model learns.
-        constrained: Decode only tag sequences the scheme allows. A CRF always does.
-        label_smoothing: Share of the target spread over all tags; not for a CRF.
-        metrics: More metrics, by name: classes of torchmetrics that take classes of words, whose
-            numbers are those of the IOB2 tags, or metrics of one's own.
-        monitor: The metric that chooses the best checkpoint.
+        scheme: Tag scheme of the model.
+        constrained: Whether to decode only tag sequences that the scheme allows. A CRF always does.
+        label_smoothing: Label smoothing; not for a CRF.
+        metrics: More metrics, by name: torchmetrics classes for classes of words (the numbers are
+            those of the IOB2 tags), or your own classes.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = WORDS

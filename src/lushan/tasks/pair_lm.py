@@ -40,18 +40,19 @@ class PairLM(PictureLM):
 
     Args:
         images: Makes the codec of images, or of frames; see `lushan.models.image_codecs`.
-        drop_prompt: Share of the texts that training drops, for guidance.
-        guidance: How far drawing is led away from pictures without a text; 1 is not at all.
-        guidances: Others of which the final evaluation draws each text, too, with one training: the
-            metrics of what is drawn have names such as `round_trip_match_guidance_4`.
-        temperature: Of drawing; 0 takes the likeliest code each time.
-        top_k: Of drawing: only so many of the likeliest codes; 0 is all.
-        generate: Whether the final evaluation draws each text, captions each picture, and captions
-            what it has drawn.
-        metrics: More metrics, by name: of one's own, which take an example's row: `text`, sums over
-            tokens, and with `generate` its drawing as `png` (a video is an animated one), `caption`
-            and `round_trip`.
-        monitor: The metric that chooses the best checkpoint.
+        drop_prompt: Share of texts to drop in training, for guidance.
+        guidance: Classifier-free guidance scale; 1 is none.
+        guidances: Further guidance scales for which the final evaluation generates each text's
+            image, without more training. Their metrics have names such as
+            `round_trip_match_guidance_4`.
+        temperature: Sampling temperature of images; 0 is greedy.
+        top_k: Sample images from this many most likely codes; 0 for all.
+        generate: Whether the final evaluation generates an image for each text, captions each
+            image, and captions the generated images.
+        metrics: More metrics, by name: your own classes, which receive an example's row: `text`,
+            sums over tokens, and with `generate` the generated image as `png` (animated for a
+            video), `caption` and `round_trip`.
+        monitor: Metric that selects the best checkpoint.
     """
 
     medium: ClassVar[str]

@@ -36,7 +36,7 @@ class PictureLM(LanguageTask):
         generate: Whether the final evaluation writes and draws, too.
         settings: How it does.
         metrics: More metrics, by name.
-        monitor: The metric that chooses the best checkpoint.
+        monitor: Metric that selects the best checkpoint.
     """
 
     BUILT_LATER: ClassVar[tuple[str, ...]] = ("metrics", "images")

@@ -68,13 +68,13 @@ class QuestionAnswering(Task):
 
     Args:
         head: Partial of a head: takes `width` and `num_labels`.
-        language: How answers are compared: English words without articles, Chinese by character;
-            `auto` inspects the gold answers.
-        max_question: Tokens of a question; more are truncated, and counted.
-        max_answer: Tokens of the longest answer.
-        n_best: Spans that are kept of each example.
-        metrics: More metrics, by name: of one's own, or of torchmetrics over texts.
-        monitor: The metric that chooses the best checkpoint.
+        language: How to compare answers: English without articles, Chinese by character; `auto`
+            detects it in the gold answers.
+        max_question: Maximum number of tokens of a question; longer ones are truncated and counted.
+        max_answer: Maximum number of tokens of an answer.
+        n_best: Number of candidate spans to keep for each example.
+        metrics: More metrics, by name: torchmetrics classes for texts, or your own classes.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = QUESTIONS

@@ -52,12 +52,13 @@ class Rank(Task):
     is no candidate counts as not found.
 
     Args:
-        objective: `listwise`, the cross-entropy of what is right among all candidates, or
+        objective: `listwise` (cross-entropy of the relevant items among all candidates) or
             `pairwise`.
-        features: Those that are learned from; null is all that the data hold.
-        baselines: Features by which alone lists are ranked in the same table: `ndcg_10_model`.
-        metrics: More metrics, by name: of one's own, which take a list's row with its ranks.
-        monitor: The metric that chooses the best checkpoint.
+        features: Features to train on; null is all in the data.
+        baselines: Single features that rank the lists as baselines, in metrics such as
+            `ndcg_10_model`.
+        metrics: More metrics, by name: your own classes, which receive a list's row with its ranks.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = CANDIDATES

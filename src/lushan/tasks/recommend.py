@@ -52,13 +52,13 @@ class Recommend(Task):
     texts alone.
 
     Args:
-        by: What an item's vector is made of: its `id`, its `text`, or `both`.
-        encoder: Of texts, which stays as it is: a folder, `pkg://package/inside`, a hub id. Null
-            learns vectors of words.
-        cold: Evaluate items apart that no user had in training: `ndcg_10_cold`.
-        baselines: Recommenders in the same table, by name: see `lushan.models.item_scores`.
-        metrics: More metrics, by name: of one's own, which take a user's row with its ranks.
-        monitor: The metric that chooses the best checkpoint.
+        by: Item representation: its `id`, its `text`, or `both`.
+        encoder: Frozen encoder of item texts: a folder, `pkg://package/inside` or a Hub id. null
+            trains word embeddings.
+        cold: Also evaluate items that no user has in training, as `ndcg_10_cold`.
+        baselines: Baseline recommenders by name; see `lushan.models.item_scores`.
+        metrics: More metrics, by name: your own classes, which receive a user's row with its ranks.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = HISTORIES

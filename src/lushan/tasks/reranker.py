@@ -53,12 +53,12 @@ class Reranker(Task):
 
     Args:
         head: Partial of an unstructured head: takes `width` and `num_labels`.
-        pooling: How the hidden states of a pair become one vector.
-        loss: `pointwise`: binary cross-entropy of each passage; `listwise`: cross-entropy of the
-            right passage among it and the negatives of its row.
-        baseline: Evaluate BM25 on the same passages, too: `ndcg_10_bm25`; null does not.
-        metrics: More metrics, by name; of rankings of one's own.
-        monitor: The metric that chooses the best checkpoint.
+        pooling: How to pool the hidden states of a pair into one vector.
+        loss: `pointwise`: binary cross-entropy of each passage. `listwise`: cross-entropy of the
+            relevant passage among it and the negatives of its row.
+        baseline: Also evaluate BM25 on the same passages, as `ndcg_10_bm25`; null turns it off.
+        metrics: More metrics, by name: your own classes for rankings.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = RANKED

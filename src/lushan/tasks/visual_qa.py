@@ -49,8 +49,9 @@ class VisualQA(LabelTask):
     Other arguments are those of `LabelTask`.
 
     Args:
-        pooling: How the hidden states become one vector: `last` is where the answer would begin.
-        blind: Whether images are left out, to see what can be answered without them.
+        pooling: How to pool the hidden states into one vector: `last` is the position where the
+            answer would begin.
+        blind: Whether to remove images, to measure what can be answered without them.
     """
 
     reads = ASKED

@@ -77,19 +77,19 @@ def train(
     """A tokenizer trained on the training text, from the cache where it was trained before.
 
     Args:
-        kind: `wordpiece`, `bpe` (of bytes), `unigram` or `chars`.
-        vocab_size: Tokens at most, special ones included.
-        lowercase: Whether to lower all letters first; `wordpiece` then strips accents, as BERT's.
-        min_frequency: Characters that the text has less often are unknown (not to `bpe`, which
-            knows every byte, nor with `byte_fallback`), and no piece is built that is rarer.
-        sentinels: Tokens `<extra_id_0>`, `<extra_id_1>`, ... at the end of the vocabulary, for
-            task=seq2seq task.objective=spans; 100 are as many as T5 has.
-        special_tokens: Further tokens that stand for themselves, such as those of a chat template:
+        kind: `wordpiece`, `bpe` (byte-level), `unigram` or `chars`.
+        vocab_size: Maximum vocabulary size, including special tokens.
+        lowercase: Whether to lower-case the text; `wordpiece` then also strips accents, as in BERT.
+        min_frequency: Minimum frequency of a character, below which it is unknown, and of a new
+            token. `bpe` covers every byte, and `byte_fallback` every character.
+        sentinels: Number of tokens `<extra_id_0>`, `<extra_id_1>`, ... at the end of the
+            vocabulary, for task=seq2seq task.objective=spans; T5 has 100.
+        special_tokens: More special tokens, such as those of a chat template:
             `['<|im_start|>','<|im_end|>']`.
-        byte_fallback: Of `chars`: bytes stand for characters that are unknown, and white space
-            stays as it is. Every text comes back, so that bits per byte can be compared.
-        texts: Gives the training text, as often as it is called.
-        cache_dir: Where trained tokenizers are kept.
+        byte_fallback: For `chars`: encode unknown characters as bytes, and keep white space.
+            Encoding is lossless, so that bits per byte can be compared.
+        texts: Callable that yields the training text; can be called repeatedly.
+        cache_dir: Cache folder of trained tokenizers.
 
     Raises:
         UserError: There is no text, or the vocabulary is too small for the kind.

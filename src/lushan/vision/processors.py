@@ -38,10 +38,10 @@ def fresh(
     """Make an image processor: RGB, scaled to a square, each channel normalised.
 
     Args:
-        size: Pixels of a side.
-        mean: Subtracted from each channel, whose values are from 0 to 1.
-        std: What each channel is divided by then.
-        resample: Filter of Pillow that scales.
+        size: Side of an image in pixels.
+        mean: Mean to subtract from each channel, whose values are from 0 to 1.
+        std: Standard deviation to divide each channel by.
+        resample: Pillow's resampling filter.
 
     Raises:
         UserError: A channel has no mean or no deviation.
@@ -81,8 +81,8 @@ def with_text(
     Args:
         tokenizer: Makes the tokenizer, which gets the token for images.
         image: The image processor.
-        patch_size: Pixels of a side of what one token stands for.
-        image_token: The text of that token.
+        patch_size: Side in pixels of the patch that one token stands for.
+        image_token: Text of the image token.
         texts: Gives the training text, as often as it is called.
         cache_dir: Where trained tokenizers are kept.
 

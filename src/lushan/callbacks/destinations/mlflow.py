@@ -47,9 +47,9 @@ class MLflow:
     continues its copy. Address and credentials come from the environment alone.
 
     Args:
-        experiment: MLflow's experiment.
-        tables: Whether texts and images of the data are sent: predictions, and samples.
-        weights: Whether the evaluated weights are sent, with labels, processor and shape.
+        experiment: Name of the MLflow experiment.
+        tables: Whether to send texts and images of the data: predictions and samples.
+        weights: Whether to upload the evaluated weights, with labels, processor and config.
     """
 
     later: ClassVar[str] = "lushan sync --to mlflow {}"

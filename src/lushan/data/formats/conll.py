@@ -86,13 +86,14 @@ class Conll(Tagged, WholeFiles):
     (`1-2`) and empty nodes (`1.1`) are left out and counted: their words have lines of their own.
 
     Args:
-        token_column: Which column holds tokens; from 0, or from the end with -1.
-        tag_column: Which one holds tags.
-        separator: What stands between columns: `tab`, `space` (any run of blanks), or characters
-            such as `,` or `|`; `auto` is a tab where most lines have one, and blanks otherwise.
-        strip_digit: Each token ends with a digit (`科0 技1`, the place in the word): remove it.
-        comment: Lines that start so are left out and counted, unless they have the columns of a
-            token; null is `#` where the first column counts words, and otherwise no line.
+        token_column: Column of the tokens; from 0, or from the end with -1.
+        tag_column: Column of the tags.
+        separator: Separator of columns: `tab`, `space` (any number of spaces and tabs), or
+            characters such as `,` or `|`. `auto` is a tab if most lines have one, else spaces.
+        strip_digit: Remove the last digit of each token, for files with the position in the word
+            (`科0 技1`).
+        comment: Prefix of comment lines, which are skipped and counted unless they have the columns
+            of a token. null is `#` if the first column has word numbers, else none.
     """
 
     input_format: ClassVar[Format | None] = "conll"

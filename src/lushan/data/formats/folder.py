@@ -34,8 +34,8 @@ class Folder(Source):
     may hold the class instead, and `NAME.txt` the text of a task that reads one.
 
     Args:
-        dir: Folder that the splits are below.
-        largest_file: Bytes, unpacked, of the largest archive that is read; null is 2 GiB.
+        dir: Base folder of the splits.
+        largest_file: Maximum size in bytes of an archive after decompression; null is 2 GiB.
     """
 
     dir: str | None = None

@@ -82,11 +82,11 @@ class HubSet(Source):
     Labels that the set keeps as numbers get the names it has for them.
 
     Args:
-        path: A hub id, or a folder or file that `datasets` reads: Parquet, JSONL, CSV.
-        config: Which part of the set.
-        revision: Branch, tag or commit; a commit never changes.
-        longest_line: Characters of the longest text that is read.
-        largest_file: Bytes of the largest split, or unpacked file, that is read; null is 2 GiB.
+        path: A Hub id, or a folder or file that `datasets` supports: Parquet, JSONL, CSV.
+        config: Config (subset) of the data set.
+        revision: Branch, tag or commit. Only a commit is immutable.
+        longest_line: Maximum length in characters of a text.
+        largest_file: Maximum size in bytes of a split or an extracted file; null is 2 GiB.
     """
 
     path: str

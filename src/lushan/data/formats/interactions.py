@@ -65,24 +65,25 @@ class Interactions(WholeFiles, _WithItems):
     first time.
 
     Args:
-        dir: Folder that file names are below.
-        train: The table of interactions: CSV, TSV, JSON or Parquet. All splits are taken from it.
-        items: The table of items; null names them by their ids alone.
-        tags: A table of words that people gave to items, a row each.
-        user: The column of the users; null finds it by its name, as the next three.
-        item: The column of the items, in all tables.
-        time: The column of the times: numbers, or dates in ISO 8601.
-        title: The column of the items' titles.
-        texts: Further columns of the items' table that describe them.
-        tag: The column of the words in `tags`.
-        rating: The column of ratings, of which only those of `least_rating` and more count.
-        least_rating: See there; null counts every interaction.
-        split: `leave_last_out`: each user's last interaction is the test, the one before it the
-            validation. `time`: what came after one point of time for all users is evaluated.
-        cuts: Of `time`: shares of all interactions before validation and before the test.
-        columns: Names of the columns of `train`, for a file without a header.
-        item_columns: Likewise, of `items`.
-        separator: What stands between fields of all tables; null finds it out for each.
+        dir: Base folder of file names.
+        train: Table of interactions: CSV, TSV, JSON or Parquet. All splits come from it.
+        items: Table of items; null has only their ids.
+        tags: Table of tags that users gave to items, one a row.
+        user: Column of the users; null detects it by name, as for the next three.
+        item: Column of the items, in all tables.
+        time: Column of the times: numbers, or ISO 8601 dates.
+        title: Column of the titles of items.
+        texts: More columns of the items' table with descriptions.
+        tag: Column of the tags in `tags`.
+        rating: Column of ratings. Only interactions with `least_rating` or more are used.
+        least_rating: Lowest rating to use; null uses all interactions.
+        split: `leave_last_out`: the last interaction of each user is the test, the one before it
+            the validation. `time`: evaluates interactions after a point in time, the same for all
+            users.
+        cuts: For `time`: the shares of all interactions before validation and before the test.
+        columns: Column names of `train`, for a file without a header.
+        item_columns: Column names of `items`, for a file without a header.
+        separator: Field separator of all tables; null detects it for each.
     """
 
     items: str | None = None

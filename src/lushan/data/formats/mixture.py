@@ -25,13 +25,14 @@ class Mixture(Source):
     the mixture's.
 
     Args:
-        sources: Name to source.
-        weights: Name to its share in training, of any sum; null is every example once an epoch.
-        weigh_by: What the weights are shares of: tokens, or examples.
-        epoch_examples: Examples of an epoch; null goes by `stopping`.
-        stopping: An epoch ends where the first corpus is exhausted, or the last one; those that
-            are exhausted before start over.
-        cache_dir: Where documents are kept.
+        sources: From a name to its source.
+        weights: From a name to its sampling weight in training; null uses every example once an
+            epoch. Weights need not sum to 1.
+        weigh_by: Whether weights are shares of tokens or of examples.
+        epoch_examples: Number of examples of an epoch; null depends on `stopping`.
+        stopping: End an epoch when the first source is exhausted, or the last one. Exhausted
+            sources are repeated until then.
+        cache_dir: Cache folder of documents.
     """
 
     sources: dict[str, Source] = dataclasses.field(default_factory=dict)

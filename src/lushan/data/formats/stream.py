@@ -46,15 +46,16 @@ class Stream(HubSet):
     and no document is repeated or left out.
 
     Args:
-        path: A hub id; or a file, a pattern of files or a folder: Parquet, JSONL, CSV, text lines.
-        validation: Name of a split, or so many documents from the beginning of the training split,
-            which training then does without, and without their copies.
-        test: Likewise, from where validation ends.
-        text: The field of the texts; null finds it by its name.
-        window_documents: Documents of a window.
-        evaluation_documents: Documents at most of a split that is named.
-        longest_part: Characters from which on a text is read in parts, cut at line ends.
-        cache_dir: Where the last windows are kept; null keeps them in memory.
+        path: A Hub id; or a file, a file pattern or a folder of Parquet, JSONL, CSV or lines of
+            text.
+        validation: Name of a split; or a number of documents from the beginning of the training
+            split, which are then excluded from training together with their duplicates.
+        test: As for `validation`; a number of documents follows those of validation.
+        text: Field of the texts; null detects it by name.
+        window_documents: Number of documents of a window.
+        evaluation_documents: Maximum number of documents of a named split.
+        longest_part: Maximum length in characters of a text; longer texts are split at line ends.
+        cache_dir: Cache folder of the last windows; null keeps them in memory.
     """
 
     gives: ClassVar[Fields | None] = DOCUMENTS

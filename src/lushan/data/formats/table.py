@@ -44,13 +44,13 @@ class Table(Rows, WholeFiles):
     targets.
 
     Args:
-        columns: Names of the columns, for a file without a header. A first row that holds just
-            these names is taken for one.
-        header: Whether the first row holds names; null finds out, see `columns`.
-        separator: What stands between fields, one character or several; null is a tab for .tsv,
-            and otherwise comma, tab, semicolon, `|` or `::`: what gives most rows as many fields.
-        quote: What fields may stand in; null is `"`, and nothing where fields are separated by
-            tabs or by several characters. '' is nothing.
+        columns: Column names for a file without a header. If the first row has exactly these names,
+            it is the header.
+        header: Whether the first row is a header; null detects it, see `columns`.
+        separator: Field separator, one or more characters. null is a tab for .tsv; else the one of
+            comma, tab, semicolon, `|` and `::` that gives most rows the same number of fields.
+        quote: Quote character. null is `"`, or none if the separator is a tab or several
+            characters. '' is none.
     """
 
     input_format: ClassVar[Format | None] = "table"

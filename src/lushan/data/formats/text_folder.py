@@ -33,10 +33,10 @@ class TextFolder(Source):
     Files that lie in no class's folder are left out and counted.
 
     Args:
-        dir: Folder that the splits are below.
-        classes: Names of the folders that are read; null reads all.
-        longest_line: Bytes of the longest line that is read.
-        largest_file: Bytes, unpacked, of the largest file that is read; null is 2 GiB.
+        dir: Base folder of the splits.
+        classes: Names of the folders to use; null uses all.
+        longest_line: Maximum size in bytes of a line.
+        largest_file: Maximum size in bytes of a file after decompression; null is 2 GiB.
     """
 
     dir: str | None = None

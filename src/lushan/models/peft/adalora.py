@@ -33,9 +33,11 @@ class AdaLora(peft.AdaLoraConfig):
     """`peft.AdaLoraConfig`, whose steps follow from the training.
 
     Attributes:
-        tinit: Steps before ranks are removed, or as a number with a point, the share of all.
-        tfinal: The same for those after the last rank was removed.
-        total_step: Of the training; given by the run.
+        tinit: Number of steps before ranks are removed; a number with a decimal point is a share of
+            all steps.
+        tfinal: Number of steps after the last rank is removed; a number with a decimal point is a
+            share of all steps.
+        total_step: Number of training steps; set by the run.
     """
 
     tinit: int | float = 0.1  # type: ignore[assignment]

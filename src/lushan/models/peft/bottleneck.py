@@ -60,12 +60,12 @@ class Bottleneck:
 
     Attributes:
         size: Width of the bottleneck.
-        activation: Between the two projections.
-        dropout: On what goes in, while training.
-        scale: Factor on what is added.
-        norms: Whether the base's norms learn, too, as in the paper.
-        target_modules: Ends of the names of the modules that get one, or a regular expression of
-            whole names; null takes those of the model's family.
+        activation: Activation between the two projections.
+        dropout: Dropout of the input in training.
+        scale: Factor of the adapter's output.
+        norms: Whether to train the norms of the base model, too, as in the paper.
+        target_modules: Ends of the names of modules that get an adapter, or a regular expression
+            for whole names; null uses the default of the model family.
     """
 
     size: int = 64

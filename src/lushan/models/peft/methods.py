@@ -29,10 +29,10 @@ def adapt(
     """Freeze an encoder's model and give it an adapter.
 
     Args:
-        config: Of a method of peft, or of bottleneck adapters.
-        quantize: How the frozen weights are kept; null keeps them as they are.
+        config: Config of a peft method, or of bottleneck adapters.
+        quantize: Quantization of the frozen weights; null is none.
         encoder: With a `model` of transformers that has the weights it begins with.
-        auto_class: Name of the Auto class that chose the model's class.
+        auto_class: Name of the Auto class of the model; set by the task.
 
     Returns:
         The same encoder; `encoder.adaptation` says how it was adapted.

@@ -21,8 +21,8 @@ class FourBit:
     """Keeps the weights of linear modules in four bits, and computes in bfloat16.
 
     Args:
-        kind: How the sixteen values are spread: as a normal distribution, or as floating point.
-        double: Whether the scales are quantised, too.
+        kind: Data type of 4-bit weights: normal float or floating point.
+        double: Whether to quantize the scales, too.
     """
 
     def __init__(self, kind: Literal["nf4", "fp4"] = "nf4", double: bool = True) -> None:
