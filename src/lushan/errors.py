@@ -106,7 +106,7 @@ def of_path(error: BaseException) -> BaseException:
         return error
     if not isinstance(error.filename, str | bytes | os.PathLike):
         return error
-    hint = "A name has 255 bytes at most." if error.errno == errno.ENAMETOOLONG else None
+    hint = "The limit of a file name is 255 bytes." if error.errno == errno.ENAMETOOLONG else None
     found = UserError(error.strerror or str(error), file=os.fsdecode(error.filename), hint=hint)
     return found.with_traceback(error.__traceback__)
 

@@ -187,7 +187,9 @@ def find(name: str) -> DataSet:
         if name in one.presets or name == one.hub:
             return one
     hint = did_you_mean(name, [*sets, *(p for one in sets.values() for p in one.presets)])
-    raise UserError("there is no such set", value=name, hint=hint or "`lushan data list` has all.")
+    raise UserError(
+        "unknown data set", value=name, hint=hint or "`lushan data list` shows all data sets."
+    )
 
 
 def read(file: Path) -> DataSet:
@@ -205,7 +207,7 @@ def read(file: Path) -> DataSet:
             downloads=list(_downloads(content)),
         )
     except (ValueError, TypeError) as error:
-        raise UserError(f"this is no description of a set: {error}", file=file) from error
+        raise UserError(f"this is not a description of a data set: {error}", file=file) from error
 
 
 def _downloads(content: SetFile) -> Iterator[Download]:
@@ -214,11 +216,11 @@ def _downloads(content: SetFile) -> Iterator[Download]:
         urls = list(one.get("urls", ()))
         if path := one.get("path"):
             if not commit:
-                raise ValueError(f"{name} has a path, and there is no `github: OWNER/NAME@COMMIT`")
+                raise ValueError(f"{name} has a path, but there is no `github: OWNER/NAME@COMMIT`")
             parts = {"repository": repository, "commit": commit, "path": quote(path)}
             urls += [address.format(**parts) for address in GITHUB]
         if not urls:
-            raise ValueError(f"{name} has no address: write urls: [https://...]")
+            raise ValueError(f"{name} has no address; write urls: [https://...]")
         yield Download(
             _name(name),
             [_safe(url) for url in urls],
@@ -230,7 +232,7 @@ def _downloads(content: SetFile) -> Iterator[Download]:
 
 def _name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot be a name here: letters, digits, '.', '_' and '-'")
+        raise ValueError(f"{name!r} is not a valid name; use letters, digits, '.', '_' and '-'")
     return name
 
 
@@ -238,4 +240,4 @@ def _safe(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         return url
-    raise ValueError(f"{url} is no address of HTTPS")
+    raise ValueError(f"{url} is not an HTTPS address")

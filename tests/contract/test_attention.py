@@ -65,14 +65,14 @@ def test_every_family_passes_the_probe_of_its_purpose(purpose, name, attention):
 
 @pytest.mark.parametrize("name", TWO_SIDED)
 def test_one_that_sees_both_sides_is_no_causal_model(name):
-    with pytest.raises(UserError, match="sees the tokens that it is to predict") as caught:
+    with pytest.raises(UserError, match="attends to the tokens that it must predict") as caught:
         probing.require(model("causal_lm", name), probing.require_causal, TOKENS)
     assert "packing" not in str(caught.value)
     probing.require(model("causal_lm", name, is_decoder=True), probing.require_causal, TOKENS)
 
 
 def test_one_that_sees_one_side_is_no_masked_model():
-    with pytest.raises(UserError, match="does not see the tokens after"):
+    with pytest.raises(UserError, match="does not attend to the tokens after"):
         probing.require(
             model("masked_lm", "BertConfig", is_decoder=True), probing.require_bidirectional, TOKENS
         )
@@ -93,7 +93,7 @@ def test_a_text_has_the_same_hidden_states_alone_and_in_a_batch(name):
 
 @pytest.mark.parametrize("name", POOLED)
 def test_an_encoder_that_sees_padding_is_refused(name):
-    with pytest.raises(UserError, match="sees the padding"):
+    with pytest.raises(UserError, match="attends to padding"):
         probing.require_alone_as_in_a_batch(encoder(name), TOKENS)
 
 
@@ -156,7 +156,7 @@ def test_a_model_of_ones_own_is_probed_too(gate):
         with pytest.raises(UserError, match="changing one changes the scores"):
             probing.require(WholeModel(Own(seen, gate=gate)), probing.require_causal, TOKENS)
     for seen, side in ((past, "after"), (other_side, "before")):
-        with pytest.raises(UserError, match=f"does not see the tokens {side}"):
+        with pytest.raises(UserError, match=f"does not attend to the tokens {side}"):
             probing.require(WholeModel(Own(seen, gate=gate)), probing.require_bidirectional, TOKENS)
     with pytest.raises(UserError, match="padding"):
         probing.require(
@@ -201,9 +201,9 @@ def backwards(inputs):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (without_mask, "sees the padding"),
+        (without_mask, "attends to padding"),
         (without_source, "does not depend on its source"),
-        (backwards, "the decoder of this model sees the tokens that it is to write"),
+        (backwards, "the decoder of this model attends to the tokens that it must predict"),
     ],
 )
 @pytest.mark.parametrize("name", SEQ2SEQ)
@@ -219,7 +219,7 @@ def test_a_run_is_refused_before_its_data_is_encoded(task, packing, tmp_path):
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
     lines = [f"task={task}", *SMALL, "model=bert_tiny", f"data.packing={packing}", *places]
     cfg = check(compose(lines))
-    with pytest.raises(UserError, match="sees the tokens that it is to predict"):
+    with pytest.raises(UserError, match="attends to the tokens that it must predict"):
         build_components(cfg, source_of(cfg))
     assert not (tmp_path / "cache" / "encoded").exists()
 
@@ -230,5 +230,5 @@ def test_a_run_whose_scores_would_depend_on_the_batch_is_refused(tmp_path):
     cfg = check(
         compose(["task=classification", "data=sample_reviews", "model=bert_tiny", target, *places])
     )
-    with pytest.raises(UserError, match="sees the padding"):
+    with pytest.raises(UserError, match="attends to padding"):
         build_components(cfg, source_of(cfg))

@@ -108,7 +108,8 @@ def assert_composes(words):
     except UserError as error:
         # What is not on this machine, or is the reader's: a run, a folder, a package, own targets.
         if not re.search(
-            r"no such folder|not installed|no run|there is no|not allowed|RUN|GPU", str(error)
+            r"no such folder|not installed|no run|there is no|unknown key|not allowed|RUN|GPU",
+            str(error),
         ):
             raise
 

@@ -77,5 +77,5 @@ def test_a_server_says_so_while_it_is_printing(monkeypatch, capfd):
         process.Server.handle_exit(server, signal.SIGTERM, None)
     assert ended.value.code == 128 + signal.SIGTERM
     assert capfd.readouterr().err == (
-        "SIGTERM: ending after the 1 requests under way\nended at a second signal\n"
+        "SIGTERM: shutting down after 1 current requests\nstopped by a second signal\n"
     )

@@ -188,7 +188,7 @@ def test_images_of_new_rows_lie_beside_them_or_where_those_of_the_run_do(lushan,
     (place / "rows.jsonl").write_text('{"image": "0.png"}\n')
     of_the_run = lushan("predict", runs[0], "--input", "rows.jsonl")
     assert json.loads(of_the_run.out)["image"] == "data/images/0.png"
-    assert "the images are read from data/images, where those of the run lie" in of_the_run.err
+    assert "the images are read from data/images, the folder of the run's images" in of_the_run.err
 
 
 def test_what_is_no_image_is_refused(place, runs, monkeypatch):
@@ -240,7 +240,7 @@ def test_a_batch_is_drawn(lushan):
 
 
 def test_its_exported_model_is_one_of_transformers_and_predicts(lushan, place, runs, exported):
-    assert "the same as the run's own model" in exported
+    assert "matches the run's model" in exported
     loaded = transformers.AutoModelForImageClassification.from_pretrained(place / "exported")
     assert sorted(loaded.config.label2id) == sorted(set(loaded.config.id2label.values()))
     ours, theirs = (
@@ -250,7 +250,7 @@ def test_its_exported_model_is_one_of_transformers_and_predicts(lushan, place, r
     assert ours == theirs
     refused = command.inside("generate", runs[0], "--prompt", "x", cwd=place)
     assert refused.code == 2
-    assert "writes no text from a prompt: Brightest reads image" in refused.err
+    assert "does not generate text from a prompt: Brightest reads image" in refused.err
 
 
 @pytest.mark.usefixtures("exported")

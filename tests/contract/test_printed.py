@@ -71,7 +71,7 @@ def test_a_run_that_ends_without_numbers_says_so_when_it_begins(table_files, cli
     files = [f"data.train={table_files['train']}", "data.validation=null", "data.test=null"]
     done = cli_inside("train", *command.SMALL, *lines, *files)
     assert done.code == 0, done.err
-    note = "note: nothing is evaluated, and the run ends without a metric: the data has neither"
+    note = "note: nothing is evaluated, so the run has no metric: the data has neither"
     assert done.err.index(note) < done.err.index("steps: ")
     assert note not in done.out
     assert "95 % interval" not in done.out
@@ -84,7 +84,8 @@ SENTENCES = ["task=ner", "data=sample_ner", "data.limit=24", "model.config.hidde
 def test_a_trial_of_the_code_is_marked_and_not_compared(cli_inside):
     runs = [*command.SMALL, *SENTENCES]
     tried = cli_inside("train", *runs, "trainer.fast_dev_run=true")
-    note = "note: trainer.fast_dev_run=true: a trial of the code; its numbers are not comparable"
+    note = "note: trainer.fast_dev_run=true: this run only tests the code; its numbers are not "
+    note += "comparable"
     assert note in tried.err
     assert note not in tried.out
     whole = cli_inside("train", *runs)
@@ -95,19 +96,19 @@ def test_a_trial_of_the_code_is_marked_and_not_compared(cli_inside):
     ):
         done = cli_inside(*words)
         assert done.code == 2, done.out
-        assert "which was cut short: trainer.fast_dev_run=true" in done.err
+        assert "which was shortened: trainer.fast_dev_run=true" in done.err
     alone = cli_inside("table", tried.folder, "--rows", "seed")
-    assert "The run was cut short (trainer.fast_dev_run=true): not comparable." in alone.out
+    assert "The run was shortened (trainer.fast_dev_run=true): not comparable." in alone.out
 
 
 def test_a_preset_for_debugging_is_a_trial_too(cli_inside):
     tried = cli_inside("train", *command.SMALL, *SENTENCES, "debug=fdr", "name=mine")
-    note = "note: debug=fdr: a trial of the code; its numbers are not comparable"
+    note = "note: debug=fdr: this run only tests the code; its numbers are not comparable"
     assert tried.err.index(note) < tried.err.index("steps: 2 in ")
     again = cli_inside("train", *command.SMALL, *SENTENCES, "debug=fdr", "name=mine")
     assert (note in tried.out, note in again.out, note in again.err) == (False, True, False)
     alone = cli_inside("table", tried.folder, "--rows", "seed")
-    assert "The run was cut short (debug=fdr): not comparable." in alone.out
+    assert "The run was shortened (debug=fdr): not comparable." in alone.out
 
 
 @pytest.mark.parametrize(("batches", "steps"), [("true", 1), ("2", 2)])

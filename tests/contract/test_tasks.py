@@ -384,5 +384,5 @@ def test_it_is_a_graph_with_the_same_predictions_or_says_why_not(task, head, tmp
         written = write_graph(loaded, tmp_path / "exported", "onnx")
     except UserError as error:
         refused = str(error)
-    assert refused is None or "Without --format it is written for transformers" in refused
+    assert refused is None or "Remove --format to export for transformers" in refused
     assert written is None or "the same predictions for" in written.proof[-1]

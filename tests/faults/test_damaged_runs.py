@@ -77,7 +77,7 @@ def test_commands_refuse_a_file_that_the_run_did_not_write(name, damage, command
 def test_the_best_weights_of_another_run_are_refused(run, reviews_run):
     shutil.rmtree(run / "checkpoints" / "best")
     shutil.copytree(reviews_run / "checkpoints" / "best", run / "checkpoints" / "best")
-    with pytest.raises(UserError, match="not what the run wrote"):
+    with pytest.raises(UserError, match="this file was changed"):
         load.load(run)
     with pytest.raises(Damaged, match="is a checkpoint of the run"):
         verify(run / "checkpoints" / "best")

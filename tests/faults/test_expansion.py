@@ -71,4 +71,4 @@ def test_defaults_that_name_themselves_are_refused(cli_inside, tmp_path):
     (folder / "loop.yaml").write_text("# @package _global_\ndefaults: [loop]\n")
     done = cli_inside("train", "experiment=loop")
     assert done.code == 2, done.err
-    assert "names itself in its defaults" in done.err
+    assert "includes itself in its defaults" in done.err

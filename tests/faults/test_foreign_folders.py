@@ -236,7 +236,7 @@ def test_a_pattern_takes_no_link_that_leads_out_of_its_folder(
     (place.parent.parent / "far.txt").write_text("SECRET")
     (place / "near.txt").write_text("near\n")
     (place / "link.txt").symlink_to("../../far.txt")
-    with pytest.raises(UserError, match="leads out of") as found:
+    with pytest.raises(UserError, match="points outside of") as found:
         files.find_all(pattern, None, key="data.train")
     assert (found.value.key, found.value.file) == ("data.train", "set/link.txt")
     (place / "link.txt").unlink()

@@ -97,7 +97,7 @@ def test_nothing_is_removed_through_a_link(name, tmp_path, private, cli_inside) 
     assert content(private) == before
     assert link.is_symlink()
     assert done.code == 1
-    assert "this link leads out of" in done.err, done.err
+    assert "this link points outside of" in done.err, done.err
     assert (folder / "checkpoints").is_symlink() or (
         folder / "checkpoints" / "step-000000003"
     ).is_dir()
@@ -110,11 +110,11 @@ def test_nothing_is_written_through_a_link(name, tmp_path, private) -> None:
     (folder.path / name).parent.mkdir(parents=True)
     (folder.path / name).symlink_to(tmp_path / LINKS[name])
     before = content(private)
-    with pytest.raises(UserError, match="leads out of") as found, folder.locked():
+    with pytest.raises(UserError, match="points outside of") as found, folder.locked():
         folder.start(cfg)
     assert found.value.file == str(folder.path / name)
     assert content(private) == before
-    with pytest.raises(UserError, match="leads out of"):
+    with pytest.raises(UserError, match="points outside of"):
         read_config(folder.path)
 
 
@@ -183,7 +183,7 @@ def test_the_cache_is_emptied_within_itself(tmp_path, private, cli_inside) -> No
     before = content(private)
     done = cli_inside("runs", "outputs", "--prune", "--older-than", "1", "--yes")
     assert (done.code, content(private)) == (1, before)
-    assert "leads out of" in done.err
+    assert "points outside of" in done.err
     cache.unlink()
     (cache / "hashes").mkdir(parents=True)
     (cache / "encoded").symlink_to(private)
@@ -251,7 +251,7 @@ def test_a_search_writes_through_no_link(tmp_path, private, cli_inside) -> None:
     before = content(private)
     done = cli_inside(*TRAIN, *search)
     assert done.code == 2
-    assert "search-x/journal.log: this link leads out of" in done.err
+    assert "search-x/journal.log: this link points outside of" in done.err
     assert content(private) == before
 
 

@@ -62,9 +62,9 @@ def test_what_was_cut_off_and_what_is_unknown_is_reported(odd):
     run, result = odd
     shown = " ".join(result["notes"])
     assert "test" in shown
-    assert "cut off" in shown
+    assert "truncated" in shown
     assert "no known token" in shown
-    assert "cut by max_length" in (run / "log.txt").read_text()
+    assert "truncated by max_length" in (run / "log.txt").read_text()
 
 
 @pytest.mark.fault(38)

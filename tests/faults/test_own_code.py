@@ -111,7 +111,7 @@ def test_permitted_it_is_recorded_and_kept_with_the_run(trained, lushan, place):
     assert set(manifest["fingerprints"]["code"]) == {"configuration_own.py", "modeling_own.py"}
     assert f"{remote_code.KEY}: true" in (done.folder / "config.yaml").read_text()
     table, ran = lushan("table", "outputs/trained", "--rows", "task.head")
-    assert "Of 1 runs the model is code of its own" in table.out
+    assert "1 runs use a model with its own code" in table.out
     assert not ran
     # The run is asked without the place that it came from, and only where that is permitted too.
     moved = place / "moved"

@@ -68,7 +68,7 @@ def test_a_rank_that_is_stopped(tmp_path):
     job = Job(tmp_path, "trainer.group_timeout=0.5")
     job.other.suspend()
     assert job.ended(within=30 + 5) == 1
-    assert jobs.error(tmp_path).startswith("rank 1 did not answer, and was ended")
+    assert jobs.error(tmp_path).startswith("rank 1 did not respond and was terminated")
 
 
 @pytest.mark.fault(45)

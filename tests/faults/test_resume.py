@@ -170,7 +170,7 @@ def test_the_newest_checkpoint_cut_short_falls_back_and_says_so(tmp_path, left_a
     state.write_bytes(state.read_bytes()[:-100])
     assert jobs.execute(cfg) == 0
     log = (jobs.run_folder(tmp_path) / "log.txt").read_text()
-    assert f"refused a damaged checkpoint: {state}" in log
+    assert f"skipping a damaged checkpoint: {state}" in log
     require_equal(tmp_path, left_alone())
 
 

@@ -56,7 +56,7 @@ def test_an_encoding_lacks_a_letter(tmp_path):
 def test_the_working_folder_is_gone(tmp_path):
     done = shell('mkdir gone; cd gone; rmdir ../gone; "$LUSHAN" runs', tmp_path)
     assert done.returncode == 2
-    assert "the folder you work in is gone" in done.stderr
+    assert "the working folder no longer exists" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE", "SLURM_PROCID"])
@@ -65,4 +65,4 @@ def test_a_launchers_variable_is_no_number(name, value, cli_inside, monkeypatch)
     monkeypatch.setenv(name, value)
     done = cli_inside("train", "experiment=sample/ner")
     assert done.code == 2, done.err
-    assert f"{name}: this variable is a number" in done.err
+    assert f"{name}: this variable must be a number" in done.err

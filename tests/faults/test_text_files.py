@@ -49,7 +49,7 @@ def test_a_gzip_file_that_ends_in_the_middle(name, write, tmp_path):
     path = write(name, packed[: len(packed) * 3 // 4])
     error = refusal(path, cache_dir=tmp_path / "cache")
     assert error.file == path
-    assert "cut off" in error.problem
+    assert "truncated" in error.problem
     assert list((tmp_path / "cache" / "documents").iterdir()) == []
 
 
@@ -93,7 +93,7 @@ def test_an_empty_file_among_others_is_counted(write):
     files = [write("a.txt", "text"), write("b.txt", " \n"), write("c.txt", "")]
     found, notes = texts(files)
     assert found == ["text"]
-    assert notes == ["train: 2 of 3 files hold no text"]
+    assert notes == ["train: 2 of 3 files have no text"]
     assert "empty" in refusal(files[1:]).problem
 
 
@@ -170,8 +170,8 @@ def test_a_mark_and_line_ends_change_nothing(write):
 def test_nul_characters_are_left_and_counted(write):
     found, notes = texts(write("x.txt", "a longer text\0 with two\0\n"))
     assert found == ["a longer text\0 with two\0\n"]
-    assert notes == ["train: 2 NUL characters are in the texts and were kept"]
-    assert "no text" in refusal(write("y.txt", bytes(range(8)) * 2 + b"\0" * 500)).problem
+    assert notes == ["train: 2 NUL characters were found in the texts and kept"]
+    assert "not text" in refusal(write("y.txt", bytes(range(8)) * 2 + b"\0" * 500)).problem
 
 
 def test_half_of_a_surrogate_pair(write):

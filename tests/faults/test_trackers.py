@@ -62,7 +62,7 @@ def test_a_closed_port_costs_one_warning_and_no_time(tmp_path):
     assert jobs.execute(cfg, closed) == 0
     assert time.monotonic() - begun < 10 * alone  # W&B itself gives up after 107 s
     folder = jobs.run_folder(tmp_path / "closed")
-    assert (folder / "log.txt").read_text().count("does not answer") == 1
+    assert (folder / "log.txt").read_text().count("does not respond") == 1
     assert rows(tmp_path / "closed") == 1 + 24 + 3
     for path in folder.rglob("*"):
         if path.is_file():
@@ -97,7 +97,7 @@ def test_a_tracker_that_dies_is_left_out(tmp_path):
     assert jobs.state(tmp_path) == "complete"
     assert rows(tmp_path) == 1 + 24 + 3
     log = (jobs.run_folder(tmp_path) / "log.txt").read_text()
-    assert log.count("is left out of this run") <= 1
+    assert log.count("is turned off for this run") <= 1
 
 
 @pytest.mark.long
@@ -175,7 +175,9 @@ def test_a_tracker_that_takes_nothing_costs_neither_time_nor_memory(tmp_path, mo
     assert slow.taken == [0]  # it still runs, for 60 s: nothing has waited for it
     assert shown.failed
     assert shown._waiting.qsize() < 60
-    warnings = [r.getMessage() for r in caplog.records if "left out of this run" in r.getMessage()]
+    warnings = [
+        r.getMessage() for r in caplog.records if "turned off for this run" in r.getMessage()
+    ]
     assert len(warnings) == 1
     assert "50 messages behind" in warnings[0]
     slow.free.set()

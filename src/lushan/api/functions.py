@@ -74,7 +74,7 @@ def compose(overrides: Sequence[str] = (), *, config_dir: str | Path | None = No
     """
     if isinstance(overrides, str):
         raise UserError(
-            "overrides are a list of texts", value=overrides, hint=f"Write [{overrides!r}]."
+            "overrides must be a list of texts", value=overrides, hint=f"Write [{overrides!r}]."
         )
     from lushan.config.check import check
     from lushan.config.compose import composed

@@ -89,10 +89,10 @@ class Model:
         prompts = _listed("prompts", prompts)
         if unknown := sorted(settings.keys() - vars(Settings()).keys()):
             raise UserError(
-                "generation has no such setting",
+                "unknown setting of generation",
                 key=unknown[0],
                 value=settings[unknown[0]],
-                hint=f"It has {', '.join(vars(Settings()))}.",
+                hint=f"Settings: {', '.join(vars(Settings()))}.",
             )
         writer = self._generator
         chosen = settings_of(settings, writer)
@@ -116,7 +116,7 @@ class Model:
         texts = _listed("texts", texts)
         for number, text in enumerate(texts):
             if not isinstance(text, str):
-                raise UserError("this is no text", key=f"texts[{number}]", value=_shown(text))
+                raise UserError("this is not a text", key=f"texts[{number}]", value=_shown(text))
         return self._embedder.encode(texts, role, notes=[])
 
     @cached_property
@@ -144,13 +144,13 @@ def _line(number: int, row: object) -> bytes:
     place = f"rows[{number}]"
     if not isinstance(row, str | Mapping):
         hint = 'Write a text, or a row of fields: {"text": "..."}.'
-        raise UserError("this is no row", key=place, value=_shown(row), hint=hint)
+        raise UserError("this is not a row", key=place, value=_shown(row), hint=hint)
     try:
         return json_line({"text": row} if isinstance(row, str) else row).encode()
     except UnicodeEncodeError as error:
         raise UserError("a text holds half of a surrogate pair", key=place) from error
     except (TypeError, ValueError, RecursionError) as error:
-        hint = "A row holds texts, numbers, booleans, lists and mappings."
+        hint = "A row can contain texts, numbers, booleans, lists and mappings."
         raise UserError(first_line(error), key=place, hint=hint) from error
 
 

@@ -268,7 +268,7 @@ def _probabilities(run: Loaded | None, texts: Sequence[str]) -> list[dict[str, f
 def _require_label(run: Loaded, labels: Sequence[str], key: str) -> None:
     if unknown := [label for label in labels if label not in run.task.labels]:
         raise UserError(
-            f"{run.folder.name} has no such label",
+            f"{run.folder.name} does not have this label",
             key=key,
             value=unknown[0],
             hint=f"It has: {', '.join(run.task.labels[:20])}." if run.task.labels else None,

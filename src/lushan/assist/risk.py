@@ -42,13 +42,14 @@ class Stated:
         stated = f"a risk of {risk:.0%} with {confidence:.0%} confidence"
         if self.threshold is not None:
             return (
-                f"{name}: {stated} from {self.threshold:.4g} on; {self.wrong} of {self.answers} "
-                "answers of the testing part are wrong"
+                f"{name}: {stated} from {self.threshold:.4g}; {self.wrong} of {self.answers} "
+                "answers of the test part are wrong"
             )
-        why = "no threshold keeps it"
+        why = "no threshold meets it"
         if self.answers < self.needed:
-            why = f"it takes {self.needed} answers, all of them right"
-        return f"{name}: it never answers, as {self.answers} answers cannot state {stated}: {why}"
+            why = f"it needs {self.needed} answers, all of them right"
+        cannot = f"{self.answers} answers cannot establish {stated}"
+        return f"{name}: it never answers, because {cannot}: {why}"
 
 
 def dealt(number: int) -> NDArray[np.bool_]:

@@ -60,11 +60,11 @@ def entries_of(
         key = _key(row.value, knowledge.key, place, row.line)
         if named.setdefault(key, (answer, entity)) != (answer, entity):
             raise UserError(
-                f"another entry is named {', '.join(key)}",
+                f"another entry has the key {', '.join(key)}",
                 key="knowledge.key",
                 file=place,
                 line=row.line,
-                hint="Name further columns, by which they differ.",
+                hint="Add columns in which they differ.",
             )
         yield key, question, answer, entity
 
@@ -117,7 +117,7 @@ def _turns(row: Row, name: str, place: Path) -> list[str]:
     found = [turn.get("text") if isinstance(turn, dict) else turn for turn in several]
     if not found or not all(isinstance(text, str) for text in found):
         raise UserError(
-            f"{name} is a list of texts, or of objects with a text",
+            f"{name} must be a list of texts, or of objects with a text",
             key="turns",
             file=place,
             line=row.line,
@@ -129,7 +129,7 @@ def _turns(row: Row, name: str, place: Path) -> list[str]:
 
 def _key(value: Any, names: list[str], place: Path, line: int) -> tuple[str, ...]:
     if not isinstance(value, dict) or any(name not in value for name in names):
-        raise UserError(f"an entry is named by {', '.join(names)}", file=place, line=line)
+        raise UserError(f"the key of an entry is {', '.join(names)}", file=place, line=line)
     return tuple(str(value[name]) for name in names)
 
 
@@ -138,10 +138,10 @@ def _expected(row: Row, gold: Gold, key: list[str], place: Path) -> Expected | N
     if asks is None:
         return None
     if not isinstance(asks, bool):
-        raise UserError(f"{gold.asks} is true or false", file=place, line=row.line, value=asks)
+        raise UserError(f"{gold.asks} must be true or false", file=place, line=row.line, value=asks)
     entries = row.value.get(gold.source) or []
     if not isinstance(entries, list) or (asks and not entries):
-        raise UserError(f"{gold.source} is a list of entries", file=place, line=row.line)
+        raise UserError(f"{gold.source} must be a list of entries", file=place, line=row.line)
     keys = frozenset(_key(entry, key, place, row.line) for entry in entries)
     intent = row.value.get(gold.intent) if gold.intent else None
     return Expected(asks, keys, intent)

@@ -141,7 +141,7 @@ def read_settings(file: Path) -> Settings:
     except FileNotFoundError:
         raise UserError("there is no such file", key="CONFIG", value=str(file)) from None
     except msgspec.ValidationError as error:
-        raise UserError(f"this is no assistant: {error}", file=file) from error
+        raise UserError(f"this is not an assistant: {error}", file=file) from error
     for label, template in (found.intents.templates if found.intents else {}).items():
         _require_slots(template, {"entity"}, f"intents.templates.{label}")
     if found.generate is not None:
@@ -157,9 +157,9 @@ def _require_slots(template: str, known: Collection[str], key: str) -> None:
         raise UserError(str(error), key=key, value=template) from None
     slots = ", ".join(f"{{{name}}}" for name in sorted(known))
     if any(name not in known for _, name, _, _ in parts):
-        raise UserError(f"the slots are {slots}, and no other", key=key, value=template)
+        raise UserError(f"the only slots are {slots}", key=key, value=template)
     if any(form or conversion for _, _, form, conversion in parts):
-        raise UserError(f"a slot is filled as it is: {slots}", key=key, value=template)
+        raise UserError(f"a slot cannot have a format: {slots}", key=key, value=template)
 
 
 def read_thresholds(file: Path) -> Thresholds:
@@ -173,9 +173,9 @@ def read_thresholds(file: Path) -> Thresholds:
         return msgspec.convert(content["thresholds"], Thresholds)
     except FileNotFoundError:
         raise UserError(
-            "no thresholds have been chosen yet",
+            "no thresholds are chosen yet",
             file=file,
             hint="lushan assist CONFIG --input VALIDATION.jsonl --choose",
         ) from None
     except (msgspec.ValidationError, KeyError, TypeError) as error:
-        raise UserError(f"these are no thresholds: {error}", file=file) from error
+        raise UserError(f"these are not thresholds: {error}", file=file) from error

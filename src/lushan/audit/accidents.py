@@ -15,7 +15,7 @@ from lushan.data.fields import Fields
 
 KINDS: Mapping[str, tuple[str, str]] = {
     "replacement": ("characters lost in decoding (U+FFFD)", "\ufffd"),
-    "bom": ("byte order marks inside of texts (U+FEFF)", "\ufeff"),
+    "bom": ("byte order marks inside texts (U+FEFF)", "\ufeff"),
     "control": ("control characters", r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"),
     "invisible": (
         "invisible characters (zero-width spaces, soft hyphens, marks of direction)",
@@ -26,7 +26,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
         r"[\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff\U000f0000-\U0010ffff]",
     ),
     "mojibake": (
-        "what looks like UTF-8 read as Latin-1 or Windows-1252",
+        "mojibake (UTF-8 decoded as Latin-1 or Windows-1252)",
         r"[\u00c2\u00c3][\u00a0-\u00bf]|\u00e2\u20ac[\u0080-\u00ff\u0152-\u02dc\u2018-\u2122]",
     ),
     "html": (
@@ -38,7 +38,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
 emoji, and are no accident."""
 NOT_NFC = "decomposed"
 MEANINGS = {name: meaning for name, (meaning, _) in KINDS.items()} | {
-    NOT_NFC: "letters with their accents apart, not in Unicode's NFC,"
+    NOT_NFC: "letters with separate accents (not Unicode NFC)"
 }
 
 

@@ -58,7 +58,7 @@ def scores_apart(
     """
     ids = [str(name) for name in table.column("id").to_pylist()]
     if ids != [str(record.get("id")) for record in records]:
-        raise UserError(f"the run's predictions are not those of the rows of {split}", key="--run")
+        raise UserError(f"the run's predictions do not match the rows of {split}", key="--run")
     learned = set(entities_of(train, fields))
     counts = np.zeros((3, 2), np.int64)  # correct, predicted, gold of seen and unseen
     found_tags = tagged(fields)

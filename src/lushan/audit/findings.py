@@ -77,7 +77,7 @@ def audit_of(
     size = sum(texts.size(table, fields) for table in splits.values())
     if size > MOST_BYTES:
         raise UserError(
-            f"there are {size:,} bytes of text, and {MOST_BYTES:,} are audited at most",
+            f"there are {size:,} bytes of text, but the limit of the audit is {MOST_BYTES:,}",
             key="data.limit",
             hint="Audit a sample: data.limit=100000.",
         )
@@ -119,7 +119,7 @@ def findings(audit: Audit) -> Iterator[str]:
     for found in audit.lengths:
         if found.targets:
             counts = f"{found.targets:,} of {found.texts:,} {found.split} texts"
-            yield f"{counts} have a target that is cut ({percent(found.targets, found.texts)})"
+            yield f"{counts} have a truncated target ({percent(found.targets, found.texts)})"
     yield from (_of_unknown(found) for found in audit.unknown if found.times)
 
 
@@ -127,12 +127,13 @@ def _of_duplicates(found: Duplicates) -> Iterator[str]:
     for across in found.across:
         total, where = across.texts, across.other
         of_all = f"of {total:,} {across.split} texts"
-        more = f", {across.near:,} more nearly so" if across.near else ""
+        more = f", {across.near:,} more near-duplicates" if across.near else ""
         if across.exact:
             share = percent(across.exact, total)
             yield f"{across.exact:,} {of_all} also in {where} ({share}){more}"
         elif across.near:
-            yield f"{across.near:,} {of_all} nearly also in {where} ({percent(across.near, total)})"
+            share = percent(across.near, total)
+            yield f"{across.near:,} {of_all} have near-duplicates in {where} ({share})"
     for within in found.within:
         if within.empty:
             total = within.texts + within.empty
@@ -145,8 +146,8 @@ def _of_duplicates(found: Duplicates) -> Iterator[str]:
             yield f"within {within.split}: {', '.join(parts)}"
     if found.capped:
         yield (
-            f"{found.capped:,} texts look so much alike that not each was compared with each: "
-            "there may be more near-duplicates"
+            f"{found.capped:,} texts are too similar to compare all pairs, so there may be more "
+            f"near-duplicates"
         )
 
 
@@ -180,16 +181,15 @@ def _of_lengths(found: Lengths) -> str:
     counts = f"{found.over:,} of {found.texts:,} {found.split} texts"
     longer = f"{counts} longer than {found.limit:,} tokens ({percent(found.over, found.texts)})"
     if not found.cut:
-        return f"{longer}, read in several pieces"
-    return (
-        f"{longer}; {found.cut:,} are cut, {percent(found.lost, found.tokens)} of all tokens lost"
-    )
+        return f"{longer}, split into several pieces"
+    lost = percent(found.lost, found.tokens)
+    return f"{longer}; {found.cut:,} are truncated, {lost} of all tokens lost"
 
 
 def _of_unknown(found: Unknown) -> str:
     return (
-        f"{found.texts:,} of {found.total:,} {found.split} texts hold characters that the "
-        f"tokenizer does not know: {found.characters:,} different, {found.times:,} times"
+        f"{found.texts:,} of {found.total:,} {found.split} texts contain characters unknown "
+        f"to the tokenizer: {found.characters:,} different, {found.times:,} times"
     )
 
 

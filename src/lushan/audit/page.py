@@ -45,7 +45,7 @@ def summary(audit: Audit) -> str:
     """Return the lines for the terminal."""
     lines = [_rows(audit), ""]
     shown = list(findings(audit))
-    lines += [f"- {finding}" for finding in shown] or ["nothing odd was found"]
+    lines += [f"- {finding}" for finding in shown] or ["no problems were found"]
     for section in sections(audit):
         lines += ["", section.title]
         if section.table:
@@ -63,7 +63,7 @@ def page(audit: Audit, command: Sequence[str]) -> str:
         "# Audit of data",
         f"```\nlushan {shlex.join(command)}\n```",
         _escaped(_rows(audit)),
-        "\n".join(shown) or "Nothing odd was found.",
+        "\n".join(shown) or "No problems were found.",
     ]
     for section in sections(audit):
         parts.append(f"## {section.title.capitalize()}")
@@ -74,7 +74,7 @@ def page(audit: Audit, command: Sequence[str]) -> str:
         parts.append("## Not audited")
         parts.append("\n".join(f"- {_escaped(reason)}" for reason in audit.unmeasured))
     if audit.notes:
-        parts.append("## What the source says")
+        parts.append("## Notes of the data source")
         parts.append("\n".join(f"- {_escaped(note)}" for note in audit.notes))
     return "\n\n".join(parts) + "\n"
 
@@ -117,7 +117,8 @@ def _duplicates(audit: Audit) -> Section:
     legend = [f"exact: the same in {found.form}; within a split, rows that repeat an earlier one"]
     if found.unit is not None:
         legend.append(
-            f"near: no copy, but a Jaccard similarity of {found.threshold:g} or more over shingles "
+            f"near: not identical, but a Jaccard similarity of {found.threshold:g} or more over "
+            f"shingles "
             f"of {found.unit}"
         )
     return Section("copies", table, legend, list(_pairs(found.pairs)))
@@ -220,7 +221,7 @@ def _apart(audit: Audit) -> Section:
             shares = [number(getattr(score, name), SHARE) for name in names]
             counts = [f"{score.support:,}", f"{score.predicted:,}"]
             table.append([found.split, group, *shares, *counts])
-    legend = ["seen: occurs in train with this type; so is or is not what was predicted"]
+    legend = ["seen: occurs in train with this type; predictions are grouped in the same way"]
     return Section("the run on seen and unseen entities", table, legend)
 
 
@@ -242,7 +243,7 @@ def _lengths(audit: Audit) -> Section:
                 percent(found.lost, found.tokens),
             ]
         )
-    legend = ["cut: texts of which something is left out; lost: the share of all tokens that is"]
+    legend = ["cut: truncated texts; lost: share of all tokens that is truncated"]
     legend += [
         f"{found.split}: {found.unknown:,} unknown tokens ({percent(found.unknown, found.tokens)})"
         for found in audit.lengths

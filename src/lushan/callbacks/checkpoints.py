@@ -44,16 +44,18 @@ class Checkpoints(AtBoundary):
     """Saves state to resume from, and the best weights.
 
     Args:
-        every_minutes: Time between saves inside an epoch; null saves at epoch ends only.
-        every_n_steps: Also after every n-th step.
-        keep: How many states are kept; at least 2, so that a damaged one has one before it.
-        folder: Where; given by the run.
-        monitor: The metric that chooses the best weights, such as `val/entity_f1`; given late.
-        higher_is_better: Its direction; given late.
-        signals: Where signals wait; given late.
-        facts: Trainer to what a resumed run must share, field to value (`trainer.devices`); given
-            late. See `resume_facts.require_alike`.
-        elastic: Whether a run may be resumed with other facts than it had; given late.
+        every_minutes: Minutes between two saves within an epoch; null saves only at the end of an
+            epoch.
+        every_n_steps: Also save after every N steps.
+        keep: Number of checkpoints to keep for resuming; at least 2, so that there is an older one
+            if the last is damaged.
+        folder: Output folder; set by the run.
+        monitor: Metric that selects the best weights, such as `val/entity_f1`; set by the run.
+        higher_is_better: Whether a higher value of the metric is better; set by the run.
+        signals: Pending signals; set by the run.
+        facts: From a trainer to the settings that a resumed run must share, such as
+            `trainer.devices`; set by the run. See `resume_facts.require_alike`.
+        elastic: Whether a run can be resumed with other settings of devices; set by the run.
 
     Attributes:
         resumed: Notes of the other conditions in which the run was resumed.
@@ -148,8 +150,8 @@ class Checkpoints(AtBoundary):
         module.settle()  # which names the step and its examples
         if not all_finite(module.model.parameters()):
             raise RunFailed(
-                f"weights are not finite after step {trainer.global_step}; they were not saved, "
-                "and the last checkpoint is finite\n  Try a lower optimizer.lr, "
+                f"weights are not finite after step {trainer.global_step}; they were not saved; "
+                f"the last checkpoint is finite\n  Try a lower optimizer.lr, "
                 "trainer.gradient_clip_val=1.0 or trainer.precision=32."
             )
         trainer.save_checkpoint(self._state(trainer.global_step), weights_only=False)
@@ -199,7 +201,7 @@ class Checkpoints(AtBoundary):
             return
         if self.monitor not in trainer.callback_metrics:
             raise UserError(
-                "there is no such metric to choose the best checkpoint by",
+                "the metric for the best checkpoint is unknown",
                 key="task.monitor",
                 value=self.monitor,
                 hint=f"choose one of {sorted(trainer.callback_metrics)}",
@@ -232,7 +234,7 @@ class Checkpoints(AtBoundary):
         if not self.undefined:
             return self.resumed
         if self.best_rank is not None and self.best_rank[0]:
-            note = f"was undefined at {self.undefined} validations: none is the best"
+            note = f"was undefined at {self.undefined} validations, which cannot be the best"
         else:
             note = (
                 "is undefined at every validation: the best checkpoint is the one with the lowest "
@@ -279,7 +281,7 @@ class Checkpoints(AtBoundary):
             raise UserError(
                 f"the best weights of the interrupted run are damaged: {error}",
                 file=path,
-                hint=f"Remove {self.folder}: the run then starts over.",
+                hint=f"Delete {self.folder} to start the run again.",
             ) from error
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -20,8 +20,8 @@ class WeightAverage(pl.Callback):
     """Average the weights (Polyak and Juditsky, 1992); the average is evaluated, not the last ones.
 
     Args:
-        decay: Weight of the old average in each step.
-        warmup: Whether the decay grows from small values, `(1 + step) / (10 + step)` at most.
+        decay: Decay: weight of the old average at each step.
+        warmup: Whether to limit the decay at the start to `(1 + step) / (10 + step)`.
     """
 
     def __init__(

@@ -25,10 +25,12 @@ class Guard(pl.Callback):
     Without it a loss or gradient that is not finite ends the run, and a spike is let through.
 
     Args:
-        on_nonfinite: `stop`, or `skip`: the weights stay as they are, and the schedule advances.
-        on_spike: The same; a spike is a loss more than `spike` deviations above the usual one.
-        spike: Deviations; null sees no spikes.
-        memory: Steps over which the usual loss and its deviation are averaged.
+        on_nonfinite: `stop` the run, or `skip` the step: the weights do not change, and the
+            schedule advances.
+        on_spike: The same for a loss spike: a loss more than `spike` standard deviations above the
+            mean.
+        spike: Threshold of a spike in standard deviations; null turns detection off.
+        memory: Number of steps over which the mean loss and its deviation are averaged.
     """
 
     def __init__(
@@ -73,10 +75,10 @@ class Guard(pl.Callback):
             raise RunFailed(f"{what} {where}\n  {REPAIR}")
         self.known["skipped"] += 1
         self.known["in_a_row"] += 1
-        log.warning("left out: %s %s", what, where)
+        log.warning("skipped: %s %s", what, where)
         if self.known["in_a_row"] >= MOST_IN_A_ROW:
             raise RunFailed(
-                f"{MOST_IN_A_ROW} steps in a row were left out; {what} {where}\n  {REPAIR}"
+                f"{MOST_IN_A_ROW} steps in a row were skipped; {what} {where}\n  {REPAIR}"
             )
         return True
 

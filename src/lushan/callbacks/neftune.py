@@ -26,7 +26,7 @@ class NEFTune(pl.Callback):
     micro-batch and on any device.
 
     Args:
-        alpha: Size of the noise; the paper tries 5, 10 and 15.
+        alpha: Scale of the noise; the paper uses 5, 10 and 15.
     """
 
     def __init__(self, alpha: Annotated[float, Within(above=0)] = 5.0) -> None:
@@ -44,9 +44,9 @@ class NEFTune(pl.Callback):
         table: nn.Module | None = token_table(model)
         base = getattr(table, "base_layer", table)
         if table is None or not isinstance(base, nn.Embedding):
-            problem = "this model has no embeddings of tokens to put noise on"
+            problem = "this model has no token embeddings to add noise to"
         elif model.config.is_encoder_decoder:
-            problem = "this model has one table for what it reads and what it writes"
+            problem = "this model ties its input and output embeddings"
         else:
             table.register_forward_hook(self._add)
             return
@@ -65,7 +65,7 @@ def noise(masks: dropout.Masks, states: Tensor, alpha: float) -> Tensor:
     Args:
         masks: Of the micro-batch.
         states: (B, L, H).
-        alpha: Size of the noise.
+        alpha: Scale of the noise.
     """
     _, length, width = states.shape
     kind = torch.promote_types(states.dtype, torch.float32)

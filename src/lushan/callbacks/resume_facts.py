@@ -32,15 +32,15 @@ def require_alike(
             continue
         if "." in field and not elastic:
             # A key that is part of the run's id cannot be set: that would be another run.
-            way = f"Resume it where {field} is {value}"
+            way = f"Resume it with {field} {value}"
             if is_excluded(field):
                 way = f"Write {field}={value}"
             raise UserError(
-                f"the interrupted run had {value!r} here; so it is resumed to the last bit",
+                f"the interrupted run had {value!r} here, which a bit-exact resume requires",
                 key=field,
                 value=here,
-                hint=f"{way}, or write trainer.elastic=true to resume with the same batches and "
-                "other last digits.",
+                hint=f"{way}, or write trainer.elastic=true to resume with the same batches, with "
+                "differences in the last digits.",
             )
-        notes.append(f"resumed with {field} {here}, where it had {value}: digits may differ")
+        notes.append(f"resumed with {field} {here}, instead of {value}: last digits may differ")
     return notes

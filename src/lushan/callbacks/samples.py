@@ -37,13 +37,13 @@ class Samples(pl.Callback):
     text generates none.
 
     Args:
-        count: Prompts.
-        prompt_tokens: Of a document, so many of its first tokens are given.
-        max_new_tokens: The longest text.
-        temperature: Below 1 keeps to what is likely; 0 is greedy.
-        top_p: Draw from the likeliest tokens that together have this probability.
-        top_k: Draw from so many of the likeliest tokens; 0 is all.
-        seed: Of what is drawn; the same at each validation.
+        count: Number of prompts.
+        prompt_tokens: Number of first tokens of a document to use as the prompt.
+        max_new_tokens: Maximum number of new tokens.
+        temperature: Sampling temperature; 0 is greedy.
+        top_p: Sample from the most likely tokens with this total probability.
+        top_k: Sample from this many most likely tokens; 0 for all.
+        seed: Random seed of sampling; the same at each validation.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Samples(pl.Callback):
             written = pl_module.through(lambda *_: self._written(pl_module), None, freely=True)
         except Exception as error:  # noqa: BLE001  (samples are no reason to lose the model)
             self.prompts = []
-            log.warning("warning: no samples are written in this run: %s", error)
+            log.warning("warning: this run generates no samples: %s", error)
             return
         finally:
             model.train(training)

@@ -27,8 +27,8 @@ class EarlyStopping(lightning.EarlyStopping):
     which the loss may be falling.
 
     Args:
-        measures: Unit of each metric, by its name without the split; given by the run.
-        **options: As Lightning's.
+        measures: Unit of each metric, by its name without the split; set by the run.
+        **options: Arguments of Lightning's `EarlyStopping`.
 
     Attributes:
         best_loss: The lowest loss that was seen while the metric was undefined.
@@ -65,7 +65,7 @@ class EarlyStopping(lightning.EarlyStopping):
         else:
             self.wait_count += 1
         if not self._warned:
-            log.info("%s is undefined: early stopping watches val/loss meanwhile", self.monitor)
+            log.info("%s is undefined: early stopping monitors val/loss instead", self.monitor)
             self._warned = True
         if self.wait_count < self.patience:
             return False, None
@@ -77,7 +77,7 @@ class EarlyStopping(lightning.EarlyStopping):
         now = f"{self.monitor} is {text(current, self._measure)}"
         times = plural(self.wait_count, "evaluation")
         words = {
-            Reason.NON_FINITE_METRIC: f"{now}, and was {best} at best",
+            Reason.NON_FINITE_METRIC: f"{now}; the best was {best}",
             Reason.STOPPING_THRESHOLD: f"{now}, past stopping_threshold={self.stopping_threshold}",
             Reason.DIVERGENCE_THRESHOLD: (
                 f"{now}, past divergence_threshold={self.divergence_threshold}"

@@ -96,9 +96,9 @@ class Guarded(Logger):
         if self._thread.is_alive():
             self.lost += self._waiting.qsize()
             if not self.failed:
-                self._give_up("it does not take what is left")
+                self._give_up("it does not accept the remaining messages")
         if self.lost:
-            log.warning("warning: %s did not get %d of its messages", self.name, self.lost)
+            log.warning("warning: %s did not receive %d of its messages", self.name, self.lost)
 
     def _work(self) -> None:
         while (message := self._waiting.get()) is not None:
@@ -116,10 +116,10 @@ class Guarded(Logger):
         first = next(iter(redact(reason).splitlines()), "")
         later = getattr(self.tracker, "later", "")
         log.warning(
-            "warning: %s failed and is left out of this run (%s). The run's own record continues%s",
+            "warning: %s failed and is turned off for this run (%s). The run's own log continues%s",
             self.name,
             first,
-            f"; `{later.format(self.about.folder)}` sends it later." if later else ".",
+            f"; `{later.format(self.about.folder)}` uploads it later." if later else ".",
         )
 
 

@@ -99,7 +99,7 @@ def load(
         return rest
     known = read_json(folder / SHARDS)
     if optimizer is not None and known["names"] != names:
-        raise RunFailed(f"{folder}: the optimizer's weights are not those of this model")
+        raise RunFailed(f"{folder}: the optimizer's weights do not match this model")
     weights = {
         name: tensor if is_sharded(tensor) else torch.empty_like(tensor)
         for name, tensor in module.state_dict().items()
@@ -158,8 +158,8 @@ def newest_together(folder: Path) -> Path:
         if not any(found):
             return folder / name
         for line in filter(None, found):
-            log.warning("refused a damaged checkpoint: %s", line)
-    raise RunFailed(f"{folder}: no checkpoint of this run is whole; remove it to start over")
+            log.warning("skipping a damaged checkpoint: %s", line)
+    raise RunFailed(f"{folder}: no checkpoint of this run is complete; delete it to start again")
 
 
 @contextlib.contextmanager

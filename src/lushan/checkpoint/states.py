@@ -28,7 +28,8 @@ def require_readable(name: str, state: object) -> None:
         found = re.search(r"GLOBAL (\S+)", str(error))
         what = found[1] if found else "something other"
         raise UserError(
-            f"the state of {name} holds {what}, which a resumed run would not read",
+            f"the state of {name} contains {what}, which a resumed run cannot load",
             key="callbacks",
-            hint="Let its state_dict() return numbers, text, lists, dictionaries and tensors only.",
+            hint="Its state_dict() must return only numbers, text, lists, dictionaries and "
+            "tensors.",
         ) from error

@@ -118,10 +118,10 @@ def verify(
         if not path.is_file():
             raise Damaged(f"{path} is missing")
         if number % share[1] == share[0] and sha256_file(path) != sums[name]:
-            raise Damaged(f"{path} does not have the SHA-256 it was written with")
+            raise Damaged(f"{path} was changed: its SHA-256 differs")
     for path in folder.glob("*.safetensors"):
         if path.name not in sums:
-            raise Damaged(f"{path} is no part of this checkpoint")
+            raise Damaged(f"{path} does not belong to this checkpoint")
 
 
 def _require_own(folder: Path) -> None:
@@ -133,7 +133,7 @@ def _require_own(folder: Path) -> None:
         raise Damaged(f"{folder / RUN} cannot be read: {error}") from error
     here = run_of(folder)
     if here is not None and written != here:
-        raise Damaged(f"{folder} is a checkpoint of the run {written}, and not of {here}")
+        raise Damaged(f"{folder} is a checkpoint of the run {written}, not of {here}")
 
 
 def run_of(folder: Path) -> str | None:

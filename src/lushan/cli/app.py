@@ -75,31 +75,34 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,  # it would show the values of local variables
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    help="""Experiments with language models: from one command to a number that can be defended.
+    help="""Train and compare language models: each number comes with its config and its test.
 
     \b
-    lushan train experiment=sample/ner                     train, or show the stored result
+    lushan train experiment=sample/ner                     train, or print the stored result
     lushan train -m experiment=sample/ner seed=1,2,3       a sweep
-    lushan train -m experiment=sample/ner hparams_search=optuna    a search for a learning rate
-    lushan data get wnut17                                 a public data set
-    lushan tune lr experiment=sample/ner                   a learning rate, from a few steps
-    lushan audit experiment=sample/ner                     what is odd about the data
-    lushan runs                                            what there is
+    lushan train -m experiment=sample/ner hparams_search=optuna    search for a learning rate
+    lushan data get wnut17                                 download a public data set
+    lushan tune lr experiment=sample/ner                   suggest a learning rate
+    lushan audit experiment=sample/ner                     find problems in the data
+    lushan runs                                            list runs
     lushan table outputs/sample_ner --rows task.head       mean and deviation over seeds
-    lushan compare RUN RUN                                 what differs, and whether it is chance
-    lushan study run STUDY.yaml                            a comparison, from one file
-    lushan report STUDY.yaml -o site                       a page with all of it
-    lushan predict RUN --input new.txt --output out.jsonl  use what was trained
-    lushan generate RUN --prompt "Once upon"               let a language model continue it
-    lushan chat RUN                                        talk to it
-    lushan serve RUN RUN                                   answer requests, with a page
-    lushan recommend RUN --user ID                         what it may like next
-    lushan export RUN FOLDER --format onnx                 for transformers, ONNX, GGUF
-    lushan monitor RUN --watch LABEL --source FILE --output FOLDER    alarms on a stream of texts
+    lushan compare RUN RUN                                 differences and significance tests
+    lushan study run STUDY.yaml                            run the comparison in a file
+    lushan report STUDY.yaml -o site                       write a web page of results
+    lushan predict RUN --input new.txt --output out.jsonl  predict on new data
+    lushan generate RUN --prompt "Once upon"               continue a prompt
+    lushan chat RUN                                        chat in the terminal
+    lushan serve RUN RUN                                   serve over HTTP, with a page
+    lushan recommend RUN --user ID                         recommend items to a user
+    lushan export RUN FOLDER --format onnx                 export to transformers, ONNX, GGUF
+    lushan monitor RUN --watch LABEL --source FILE --output FOLDER    raise alarms on a text stream
 
-    A model that needs code of its own runs it with --trust-remote-code, written on this line
-    and nowhere else. --quiet goes with any command: no progress and no hints. Each command's own
-    --help says more. An error shows its traceback with LUSHAN_TRACEBACK=1.
+    \b
+    --quiet              hide progress and hints; works with every command
+    --trust-remote-code  let a model run its own code; on the command line only, not in a config
+    LUSHAN_TRACEBACK=1   show the traceback of an error
+
+    For details, use --help of each command.
     """,
 )
 
@@ -215,7 +218,7 @@ def _main(
 
 @app.command("train")
 def _train() -> None:
-    """Train what a config describes, or show its stored result; -m for a sweep."""
+    """Train the run of a config, or print its stored result; -m runs a sweep."""
     raise AssertionError("`main` gives its arguments to Hydra before typer sees them")
 
 
@@ -232,12 +235,12 @@ Run = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
 def evaluate(
     run: Run,
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="Of the run's config.", show_default=False)
+        list[str] | None, typer.Argument(help="Overrides of the run's config.", show_default=False)
     ] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[str, typer.Option(help="Split: train, validation or test.")] = "test",
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a trained run again, on another split or on other data."""
+    """Evaluate a trained run on another split or on other data."""
     from lushan import inference
     from lushan.common.units import Measure
     from lushan.run.result import RunResult
@@ -293,10 +296,12 @@ completion.add_to(app)
 )
 def sync(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
-    to: Annotated[Literal["wandb", "mlflow"], typer.Option(help="wandb or mlflow.")] = "wandb",
+    to: Annotated[
+        Literal["wandb", "mlflow"], typer.Option(help="Where to send the runs: wandb or mlflow.")
+    ] = "wandb",
     as_json: AsJson = False,
 ) -> None:
-    """Send runs to W&B or MLflow that could not be sent while they were trained."""
+    """Upload finished runs to W&B or MLflow, for example after training offline."""
     from lushan.callbacks.destinations import sync as destination
     from lushan.run.folder import RunFolder
     from lushan.study.schemas import schema_of
@@ -304,7 +309,11 @@ def sync(
     sent = []
     for run in runs:
         if (result := RunFolder(run).result()) is None:
-            raise UserError("the run is not complete", file=run, hint="Train it to its end.")
+            raise UserError(
+                "the run is not complete",
+                file=run,
+                hint="Run the same `lushan train` command again to finish it.",
+            )
         place = destination.sync(result, schema_of(result, run), to)
         sent.append({"run": str(run), "to": to, "place": place})
         if not as_json:

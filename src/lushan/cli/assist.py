@@ -41,29 +41,33 @@ def add_to(other: typer.Typer) -> None:
 def assist(
     config: Annotated[
         Path,
-        typer.Argument(help="The assistant: a YAML file; see docs/assist.md.", show_default=False),
+        typer.Argument(help="The assistant's YAML file; see docs/assist.md.", show_default=False),
     ],
     input: Annotated[
         Path | None,
-        typer.Option(help="Dialogues, a JSON object a line; else it asks.", show_default=False),
+        typer.Option(
+            help="JSON lines, one dialogue a line. Without it: interactive.", show_default=False
+        ),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(help="A file for the replies, a JSON line a dialogue.", show_default=False),
+        typer.Option(
+            help="Output file of the replies: JSON lines, one a dialogue.", show_default=False
+        ),
     ] = None,
     choose: Annotated[
-        bool, typer.Option("--choose", help="Choose the thresholds by the input.")
+        bool, typer.Option("--choose", help="Choose the thresholds on the input.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The evaluation in JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the evaluation as JSON.")] = False,
     guard: GuardRun = None,
     guard_rate: GuardRate = None,
     guard_label: GuardLabel = None,
     redact: Redact = False,
 ) -> None:
-    """Answer customers, or refuse and hand over; evaluate the answers, and say what is to blame."""
+    """Answer customers or hand over to a person; evaluate the answers and attribute errors."""
     needing = {"--choose": choose, "--output": output, "--json": as_json}
     if input is None and (given := [option for option, value in needing.items() if value]):
-        raise UserError("goes with --input", key=given[0], value=output)
+        raise UserError("requires --input", key=given[0], value=output)
     from lushan.assist.assistant import Assistant
     from lushan.assist.rows import dialogues_of
     from lushan.assist.settings import read_settings, read_thresholds
@@ -78,7 +82,7 @@ def assist(
         known = sum(row.expected is not None for row in rows)
         if known not in (0, len(rows)) or (choose and not known):
             raise UserError(
-                f"{known:,} of {len(rows):,} rows say what is right",
+                f"{known:,} of {len(rows):,} rows have a gold answer",
                 key="gold.asks",
                 file=input,
                 value=settings.gold.asks,
@@ -123,7 +127,7 @@ def _talk(assistant: Assistant, thresholds: Thresholds) -> None:
     with contextlib.suppress(AttributeError):  # what is no file has no encoding
         sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
     if sys.stdin.isatty():
-        echo("Ask; an empty line ends it.")
+        echo("Type a question; an empty line quits.")
     for line in sys.stdin:
         text = line.strip()
         if not text:
@@ -181,7 +185,7 @@ def _print_evaluation(
 
     expected = [row.expected for row in rows if row.expected is not None]
     if missing := evaluation.missing(assistant, expected):
-        note = f"of {missing:,} of {len(rows):,} turns no right entry is in the knowledge base"
+        note = f"{missing:,} of {len(rows):,} turns have no correct entry in the knowledge base"
         echo_notes([note])
     _, summary = evaluation.evaluate(assistant, found, replies, expected)
     if as_json:

@@ -46,27 +46,27 @@ def add_to(app: typer.Typer) -> None:
 def audit(
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="As of `lushan train`: what it would read.", show_default=False),
+        typer.Argument(help="Overrides, as for `lushan train`.", show_default=False),
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(
-            help="A run: its data, and its scores on entities that train has and has not."
-        ),
+        typer.Option(help="Audit the data of a run, and score its seen and unseen entities."),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="A Markdown file, with examples.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write a Markdown report with examples.")
+    ] = None,
     threshold: Annotated[
-        float, typer.Option(help="Jaccard similarity from which on texts are near-duplicates.")
+        float, typer.Option(help="Lowest Jaccard similarity of near-duplicates.")
     ] = 0.8,
     as_json: AsJson = False,
 ) -> None:
-    """Copies, labels, lengths, unseen entities and damaged characters of a data set.
+    """Audit a data set: duplicates, labels, lengths, unseen entities, damaged characters.
 
-    It reads what `lushan train` with the same overrides would read, and trains nothing. Lengths are
-    measured by the task's own encoding against the model's limit.
+    Reads the data that `lushan train` would read with the same overrides, and trains nothing.
+    Compares lengths, in the task's own encoding, with the model's limit.
     """
     if not 0 < threshold <= 1:
-        raise UserError("lies between 0 and 1", key="--threshold", value=threshold)
+        raise UserError("must be above 0 and at most 1", key="--threshold", value=threshold)
     from lushan.audit import page
     from lushan.run.files import write_page
 
@@ -75,7 +75,7 @@ def audit(
     if run is not None:
         found = dataclasses.replace(found, apart=entity_scores_of(run))
     if not given and run is None:
-        hint("of the data that `lushan train` reads by default")
+        hint("audited: the default data of `lushan train`")
     if as_json:
         echo_json(found.to_dict())
     else:
@@ -170,7 +170,7 @@ def audited(cfg: Mapping[str, Any], threshold: float) -> Audit:
     found = audit_of(corpus.splits, corpus.fields, corpus.notes, threshold)
     unmeasured = list(found.unmeasured)
     if corpus.windows is not None:
-        unmeasured.append("train: it is read as a stream; its first window alone was audited")
+        unmeasured.append("train: it is a stream, so only its first window was audited")
     try:
         return dataclasses.replace(
             found, unmeasured=unmeasured, **measured(cfg, source, corpus, task)

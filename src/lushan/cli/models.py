@@ -28,30 +28,38 @@ DTYPES = {
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
 RunOrModel = Annotated[str, typer.Argument(help="A run folder, or a model in Hugging Face format.")]
-NewTokens = Annotated[int, typer.Option("--max-new-tokens", "-n", help="The longest text.")]
-Temperature = Annotated[float, typer.Option(help="Below 1 keeps to what is likely; 0 is greedy.")]
-TopP = Annotated[float, typer.Option(help="Draw from tokens that together have this probability.")]
-TopK = Annotated[int, typer.Option(help="Draw from so many of the likeliest tokens; 0 is all.")]
-Seed = Annotated[int, typer.Option(help="The same seed, the same text.")]
-Greedy = Annotated[bool, typer.Option("--greedy", help="Take the likeliest token each time.")]
+NewTokens = Annotated[
+    int, typer.Option("--max-new-tokens", "-n", help="Maximum number of new tokens.")
+]
+Temperature = Annotated[float, typer.Option(help="Sampling temperature; 0 is greedy.")]
+TopP = Annotated[
+    float, typer.Option(help="Sample from the top tokens with this total probability.")
+]
+TopK = Annotated[int, typer.Option(help="Sample from this many top tokens; 0 for all.")]
+Seed = Annotated[int, typer.Option(help="Random seed of sampling.")]
+Greedy = Annotated[
+    bool, typer.Option("--greedy", help="Greedy decoding: always take the most likely token.")
+]
 Stop = Annotated[
     list[str] | None,
-    typer.Option(help=r"A string that ends a text; \n is a new line.", show_default=False),
+    typer.Option(
+        help=r"Stop at this string; \n is a new line. Can be repeated.", show_default=False
+    ),
 ]
 Penalty = Annotated[
-    float, typer.Option(help="Above 1 makes tokens that are there already less likely.")
+    float, typer.Option(help="Repetition penalty; above 1 makes earlier tokens less likely.")
 ]
-Dtype = Annotated[str, typer.Option(help="Type of the weights: auto, float32 or bf16.")]
+Dtype = Annotated[str, typer.Option(help="Dtype of the weights: auto, float32 or bf16.")]
 
 FORMATS = ("txt", "jsonl", "conll", "table")
 InputFormat = Annotated[
     str | None,
-    typer.Option(help=f"Of the input: {', '.join(FORMATS)}; by its ending when not given."),
+    typer.Option(help=f"Input format: {', '.join(FORMATS)}. Default: by the file's extension."),
 ]
 DataOverrides = Annotated[
     list[str] | None,
     typer.Argument(
-        help="How --input is read, where not as the run's data: data.text=NAME.",
+        help="Overrides of how --input is read, such as data.text=NAME.",
         show_default=False,
     ),
 ]
@@ -61,10 +69,10 @@ def require_format(format: str | None) -> None:
     """Refuse a format that is not known, before anything heavy is loaded."""
     if format not in (None, *FORMATS):
         raise UserError(
-            "no such format",
+            "unknown format",
             key="--format",
             value=format,
-            hint=f"There are {', '.join(FORMATS)}; table is CSV, TSV and Parquet.",
+            hint=f"Formats: {', '.join(FORMATS)}. table is CSV, TSV or Parquet.",
         )
 
 
@@ -110,47 +118,53 @@ def predict(
     run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
     input: Annotated[
         str,
-        typer.Option(help="A file, or - for standard input; a folder of images, or one image."),
+        typer.Option(help="Input file, or - for standard input; an image, or a folder of images."),
     ],
     overrides: DataOverrides = None,
-    output: Annotated[str, typer.Option(help="A file, or - for standard output.")] = "-",
+    output: Annotated[str, typer.Option(help="Output file, or - for standard output.")] = "-",
     format: InputFormat = None,
     stride: Annotated[
         int | None,
-        typer.Option(help="Read long texts in windows that share so many tokens."),
+        typer.Option(help="Split long texts into windows that overlap by this many tokens."),
     ] = None,
     runtime: Annotated[
         str | None,
         typer.Option(
-            help="What computes the model: torch, or what an exported graph is for (onnx, "
-            "torch_export). By default whatever the folder holds.",
+            help="Runtime: torch, onnx or torch_export. Default: the one of the folder's model.",
             show_default=False,
         ),
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(help="Of a run that compares texts with images: which are chosen among."),
+        typer.Option(
+            help="For a run of task=contrastive: candidate labels of zero-shot classification."
+        ),
     ] = None,
     ray: Annotated[
         bool,
         typer.Option(
             "--ray",
-            help="Predict pieces of the input on the Ray cluster at RAY_ADDRESS, or with all "
-            "processors here; the same command continues after a kill.",
+            help="Predict in parallel on the Ray cluster at RAY_ADDRESS, or on all local "
+            "CPU cores. The same command resumes after an interruption.",
         ),
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(help="With --ray: processes that hold the model.")
+        int | None, typer.Option(help="With --ray: number of processes with the model.")
     ] = None,
 ) -> None:
-    """Entities with offsets and scores, or labels with probabilities: one JSON line an example.
+    """Predict on new data: write one JSON line for each example.
 
-    The input is read as the run's own data is, with its settings; data.KEY=VALUE changes one.
+    A line has entities with offsets and scores, labels with probabilities, or other predictions
+    of the run's task. The input is read with the run's data settings; data.KEY=VALUE changes one.
     """
     require_format(format)
     require_lines(output)
     if ray and "-" in (input, output):
-        raise UserError("--ray reads a file and writes one", hint="--input FILE --output FILE")
+        raise UserError(
+            "requires an input file and an output file",
+            key="--ray",
+            hint="Write --input FILE --output FILE.",
+        )
     require_ray("--workers", workers, ray=ray)
     import sys
 
@@ -179,72 +193,75 @@ def predict(
 def generate(
     run: RunOrModel = WRITER,
     prompt: Annotated[
-        list[str] | None, typer.Option(help="What to continue.", show_default=False)
+        list[str] | None, typer.Option(help="A prompt; can be repeated.", show_default=False)
     ] = None,
     image: Annotated[
         list[str] | None,
-        typer.Option(help="Of a run that sees images: one, or a video, before each --prompt."),
+        typer.Option(help="For a vision-language run: an image or a video before each --prompt."),
     ] = None,
     input: Annotated[
         str | None,
-        typer.Option(help="A file of prompts, or -: JSON lines, a table, or a prompt a line."),
+        typer.Option(help="File of prompts, or -: JSON lines, a table, or one prompt a line."),
     ] = None,
     overrides: DataOverrides = None,
     output: Annotated[
         str | None,
-        typer.Option(help="A file for JSON lines, or -; of images a .png file, or a folder."),
+        typer.Option(help="Output file of JSON lines, or -; for images a .png file or a folder."),
     ] = None,
     format: InputFormat = None,
     max_new_tokens: Annotated[
         int | None,
-        typer.Option("--max-new-tokens", "-n", help="The longest text; 64 when not given."),
+        typer.Option("--max-new-tokens", "-n", help="Maximum number of new tokens. Default: 64."),
     ] = None,
     temperature: Annotated[
         float | None,
-        typer.Option(help="Below 1 keeps to what is likely; 0 is greedy. 1 when not given."),
+        typer.Option(help="Sampling temperature; 0 is greedy. Default: 1."),
     ] = None,
     top_p: TopP = 1.0,
     top_k: TopK = 0,
     seed: Seed = 1,
-    num_samples: Annotated[int, typer.Option(help="Texts for each prompt.")] = 1,
+    num_samples: Annotated[int, typer.Option(help="Number of texts for each prompt.")] = 1,
     greedy: Greedy = False,
     beams: Annotated[
-        int | None, typer.Option(help="Search with so many beams instead of drawing.")
+        int | None, typer.Option(help="Beam search with this many beams, instead of sampling.")
     ] = None,
     stop: Stop = None,
     repetition_penalty: Penalty = 1.0,
     system: Annotated[
-        str | None, typer.Option(help="Of a chat run: a system message before each prompt.")
+        str | None, typer.Option(help="For a chat run: system message before each prompt.")
     ] = None,
     tools: Annotated[
-        str | None, typer.Option(help="Of a chat run: a JSON file of tools that may be called.")
+        str | None, typer.Option(help="For a chat run: JSON file of the tools that it may call.")
     ] = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Of a chat run: no template, the prompt as it is.")
+        bool,
+        typer.Option(
+            "--raw", help="For a chat run: use the prompt as it is, without the chat template."
+        ),
     ] = False,
     guidance: Annotated[
         float | None,
-        typer.Option(help="Of images: 1 is the prompt alone, above 1 follows it more closely."),
+        typer.Option(help="For images: classifier-free guidance scale; 1 is none."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Texts that are written at a time.")] = 16,
+    batch_size: Annotated[int, typer.Option(help="Number of texts generated at a time.")] = 16,
     dtype: Dtype = "auto",
     guard: GuardRun = None,
     guard_rate: GuardRate = None,
     guard_label: GuardLabel = None,
     redact: Redact = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="JSON lines on standard output, as --output - is.")
+        bool, typer.Option("--json", help="Print JSON lines, the same as --output -.")
     ] = False,
 ) -> None:
-    """Let a language model continue prompts, or draw images of them.
+    """Generate text or images from prompts.
 
-    A sequence-to-sequence model gets sources, and writes as it was evaluated where neither
-    --temperature nor --top-p, --top-k, --num-samples or --beams is given.
+    A sequence-to-sequence model generates targets from sources. Without --temperature, --top-p,
+    --top-k, --num-samples and --beams it decodes with the settings of its evaluation.
     """
     require_format(format)
     if as_json:
         if output not in (None, "-"):
-            raise UserError("goes to standard output", key="--json", value=output)
+            raise UserError("writes to standard output", key="--json", value=output)
         output = "-"
     require_lines(output or "-")
     options = {
@@ -288,11 +305,9 @@ def generate(
 
 def chat(
     run: RunOrModel = WRITER,
-    system: Annotated[
-        str | None, typer.Option(help="A system message.", show_default=False)
-    ] = None,
+    system: Annotated[str | None, typer.Option(help="System message.", show_default=False)] = None,
     tools: Annotated[
-        str | None, typer.Option(help="A JSON file of tools that may be called.")
+        str | None, typer.Option(help="JSON file of the tools that the model may call.")
     ] = None,
     max_new_tokens: NewTokens = 256,
     temperature: Temperature = 0.8,
@@ -308,7 +323,7 @@ def chat(
     guard_label: GuardLabel = None,
     redact: Redact = False,
 ) -> None:
-    """Talk to a model in the terminal; from a pipe, each line is a message."""
+    """Chat with a model in the terminal. Each line of piped input is a message."""
     from lushan.inference import early
 
     early.require_writer(run)
@@ -333,11 +348,13 @@ def chat(
 
 
 def page(
-    run: Annotated[Path, typer.Argument(help="A complete run's folder.", show_default=False)],
-    output: Annotated[Path, typer.Option(help="The Markdown file; pictures come beside it.")],
-    title: Annotated[str | None, typer.Option(help="The run's name when not given.")] = None,
+    run: Annotated[Path, typer.Argument(help="Folder of a complete run.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option(help="Output Markdown file; its images are written next to it.")
+    ],
+    title: Annotated[str | None, typer.Option(help="Title. Default: the run's name.")] = None,
     prompt: Annotated[
-        list[str] | None, typer.Option(help="Show what the model writes after it.")
+        list[str] | None, typer.Option(help="Show what the model generates from this prompt.")
     ] = None,
     max_new_tokens: NewTokens = 64,
     temperature: Temperature = 0.8,
@@ -345,7 +362,7 @@ def page(
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """A run as a page: what was asked, what came out, what its model writes."""
+    """Write a Markdown page about a run: config, results and generated samples."""
     import contextlib
     import io
     import sys
@@ -386,9 +403,9 @@ def dtype_of(name: str) -> Any:
     """
     if name not in DTYPES:
         raise UserError(
-            "there is no such type",
+            "unknown dtype",
             key="--dtype",
             value=name,
-            hint=did_you_mean(name, DTYPES) or "There are auto, float32 and bf16.",
+            hint=did_you_mean(name, DTYPES) or "Write auto, float32 or bf16.",
         )
     return DTYPES[name]

@@ -35,68 +35,73 @@ def monitor(
         list[Path],
         typer.Argument(
             metavar="RUN...",
-            help="Runs that classify texts; one of task=ner finds entities.",
+            help="Text-classification runs; a run of task=ner finds entities.",
             show_default=False,
         ),
     ],
     source: Annotated[
         str,
-        typer.Option(help="A file of JSON lines, a folder of such, - or a URL that is polled."),
+        typer.Option(help="JSON lines: a file, a folder of files, -, or a URL to poll."),
     ],
-    watch: Annotated[str, typer.Option(help="The label whose rise is an alarm.")],
-    output: Annotated[Path, typer.Option(help="Folder of the state, the alarms and the page.")],
+    watch: Annotated[
+        str, typer.Option(help="Label to watch: an alarm is raised when its share rises.")
+    ],
+    output: Annotated[
+        Path, typer.Option(help="Output folder of the state, the alarms and the page.")
+    ],
     follow: Annotated[
-        bool, typer.Option("--follow", help="Wait for more, as tail -F does; end by Ctrl-C.")
+        bool, typer.Option("--follow", help="Wait for new texts, like tail -F, until Ctrl-C.")
     ] = False,
-    every: Annotated[str, typer.Option(help="Of a URL: time between two requests.")] = "1min",
+    every: Annotated[str, typer.Option(help="For a URL: time between two requests.")] = "1min",
     text: Annotated[str, typer.Option(help="Field of the texts.")] = "text",
     time: Annotated[
-        str, typer.Option(help="Field of the times; now is when a text is read.")
+        str, typer.Option(help="Field of the timestamps; now for the time of reading.")
     ] = "time",
-    id: Annotated[
-        str, typer.Option(help="Field of the ids, by which duplicates are known.")
-    ] = "id",
+    id: Annotated[str, typer.Option(help="Field of the ids, used to drop duplicates.")] = "id",
     window: Annotated[str, typer.Option(help="Length of a window.")] = "1h",
     lateness: Annotated[
-        str, typer.Option(help="How far a text may be behind a later one; 0 is not at all.")
+        str, typer.Option(help="Maximum delay of out-of-order texts; 0 for none.")
     ] = "0",
     baseline: Annotated[
-        int, typer.Option(help="Windows from which the usual share is estimated.")
+        int, typer.Option(help="Number of windows from which the usual share is estimated.")
     ] = 100,
     rise: Annotated[
-        float, typer.Option(help="Factor on the usual share that is to be found soonest.")
+        float, typer.Option(help="Rise to detect fastest, as a factor of the usual share.")
     ] = 1.5,
     false_alarms: Annotated[
-        str, typer.Option(help="How many are accepted, of all series together.")
+        str, typer.Option(help="Accepted rate of false alarms, over all series together.")
     ] = "1/month",
     entity: Annotated[
         list[str] | None,
-        typer.Option(help="An entity with alarms of its own.", show_default=False),
+        typer.Option(help="An entity to watch separately.", show_default=False),
     ] = None,
     webhook: Annotated[
-        str | None, typer.Option(help="A URL that gets each alarm as JSON.", show_default=False)
+        str | None, typer.Option(help="URL that receives each alarm as JSON.", show_default=False)
     ] = None,
     command: Annotated[
         str | None,
         typer.Option(
-            help="A command that gets each alarm as JSON on its standard input; no shell reads it.",
+            help="Command that receives each alarm as JSON on standard input; no shell is used.",
             show_default=False,
         ),
     ] = None,
     uncorrected: Annotated[
-        bool, typer.Option("--uncorrected", help="Plain shares: the run has no validation split.")
+        bool,
+        typer.Option(
+            "--uncorrected", help="Do not correct shares, for a run without a validation split."
+        ),
     ] = False,
     redact: Annotated[
         bool,
-        typer.Option("--redact", help="Remove personal data from texts before they are stored."),
+        typer.Option("--redact", help="Redact personal data before texts are stored."),
     ] = False,
     replay: Annotated[
-        bool, typer.Option("--replay", help="Evaluate on history; nothing is sent.")
+        bool, typer.Option("--replay", help="Evaluate on past data; sends no alarms.")
     ] = False,
     changes: Annotated[
         Path | None,
         typer.Option(
-            help="Of --replay: JSON lines with start and end of each real rise.",
+            help="With --replay: JSON lines with start and end of each true rise.",
             show_default=False,
         ),
     ] = None,
@@ -104,16 +109,16 @@ def monitor(
         bool,
         typer.Option(
             "--ray",
-            help="Label texts on the Ray cluster at RAY_ADDRESS, or with all processors here.",
+            help="Classify on the Ray cluster at RAY_ADDRESS, or on all local CPU cores.",
         ),
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(help="With --ray: processes that hold the runs.")
+        int | None, typer.Option(help="With --ray: number of processes with the runs.")
     ] = None,
 ) -> None:
-    """Count a label in a stream of texts, and report when its share rises.
+    """Watch the share of a label in a stream of texts, and raise an alarm when it rises.
 
-    The share is corrected for the errors that the run makes on its validation split.
+    The share is corrected for the classifier's errors, measured on its validation split.
     """
     from lushan.inference import early
     from lushan.monitor import command as monitoring
@@ -121,11 +126,14 @@ def monitor(
     from lushan.monitor.service import Settings, rate
 
     if changes is not None and not replay:
-        raise UserError("goes with --replay", key="--changes", value=str(changes))
+        raise UserError("requires --replay", key="--changes", value=str(changes))
     require_ray("--workers", workers, ray=ray)
     excluded = {"--follow": follow, "--webhook": webhook, "--command": command}
     if replay and (given := [option for option, value in excluded.items() if value]):
-        raise UserError("--replay reads to the end and sends nothing", key=given[0])
+        raise UserError(
+            "cannot be combined with --replay, which reads to the end and sends nothing",
+            key=given[0],
+        )
 
     def length(key: str, value: str) -> float:
         try:

@@ -61,9 +61,9 @@ def refusal(error: typer.TyperException) -> UnknownKey | None:
     known += list(context.help_option_names)
     hint = suggestion(str(wrong), known, context.command_path)
     return UnknownKey(
-        "there is no such option",
+        "unknown option",
         key=str(wrong),
-        hint=hint or f"`{context.command_path} --help` shows those that there are.",
+        hint=hint or f"Run `{context.command_path} --help` for the options.",
     )
 
 
@@ -104,5 +104,5 @@ def suggestion(wrong: str, known: Collection[str], command: str) -> str | None:
     if own := [option for option, names in PEERS.items() if name in names and option in known]:
         return f"Write {own[0]}."
     if name in RUN and "run" in known:
-        return f"The run's folder has no option before it: {command} RUN."
+        return f"Write the run folder without an option: {command} RUN."
     return None

@@ -31,14 +31,14 @@ def _require_free(option: str, target: Path, given: Mapping[str, Any]) -> None:
         return
     others = [value for name, value in given.items() if name not in WRITTEN]
     if any(path.is_file() and path.samefile(target) for path in _paths(others)):
-        problem = "this is what is read, and would be replaced"
+        problem = "this is an input file, and would be overwritten"
     else:
         from lushan.run.checksums import is_listed
 
         if not is_listed(target):
             return
-        problem = "this is a file that a run has written, and is not replaced"
-    hint = "Name another file."
+        problem = "this file belongs to a run, and is not overwritten"
+    hint = "Choose another file."
     raise UserError(problem, key=f"--{option}", value=str(target), hint=hint)
 
 
@@ -60,9 +60,9 @@ def require_lines(output: str) -> None:
     place = Path(output)
     if place.suffix.lower() in (".csv", ".tsv", ".parquet", ".xlsx"):
         raise UserError(
-            "a line of JSON for each example is written, and this is the name of a table",
+            "the output is JSON lines, not a table",
             key="--output",
             value=output,
-            hint=f"Write --output {place.with_suffix('.jsonl')}; "
-            "pandas.read_json(FILE, lines=True) reads it.",
+            hint=f"Write --output {place.with_suffix('.jsonl')}. "
+            "Read it with pandas.read_json(FILE, lines=True).",
         )

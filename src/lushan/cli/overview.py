@@ -45,40 +45,41 @@ def add_to(app: typer.Typer) -> None:
 
 
 def runs(
-    root: Annotated[Path, typer.Argument(help="A folder with runs in it.")] = Path("outputs"),
+    root: Annotated[Path, typer.Argument(help="Folder that contains runs.")] = Path("outputs"),
     where: Where = None,
     sort: Annotated[
         str | None,
         typer.Option(
-            help="A key, group or metric, or value (of the main metric), the highest last; "
-            "-KEY the lowest. When not given, the latest."
+            help="Sort by a config key, group or metric, or by value (the main metric); the "
+            "highest is last. With -KEY the lowest is last. Default: by time, the latest last."
         ),
     ] = None,
-    last: Annotated[int | None, typer.Option(help="Only so many, from the end.", min=1)] = None,
+    last: Annotated[int | None, typer.Option(help="Show only the last N runs.", min=1)] = None,
     columns: Annotated[
         str,
         typer.Option(
-            help="Keys, groups and metrics to show, or all; when not given, what sets the runs "
-            "apart, as far as a line has room for it."
+            help="Config keys, groups and metrics to show, or all. Default: what differs between "
+            "the runs, as far as it fits the terminal."
         ),
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="In JSON, all of it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all details.")] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Say what could be removed to free disk.")
+        bool, typer.Option("--prune", help="List what can be deleted to free disk space.")
     ] = False,
     older_than: Annotated[
         float | None,
         typer.Option(
-            help="Days: with --prune, also states of runs that were not completed, and caches."
+            help="With --prune: also list caches and checkpoints of unfinished runs older "
+            "than N days."
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: delete it.")] = False,
     unlock: Annotated[
         Path | None,
-        typer.Option(help="Take the lock of a run whose process is gone, and say whose it was."),
+        typer.Option(help="Remove the lock of a run whose process is gone, and print its owner."),
     ] = None,
 ) -> None:
-    """List runs: state, what differs between them, main metric, age."""
+    """List runs: state, config differences, main metric, age."""
     if unlock is not None:
         from lushan.run import lock
 
@@ -92,12 +93,12 @@ def runs(
     if prune:
         for name, value in chosen.items():
             if value:
-                raise UserError("it cannot be combined with --prune", key=name, value=value)
+                raise UserError("cannot be combined with --prune", key=name, value=value)
         _prune(root, older_than, yes=yes, as_json=as_json)
         return
     if yes or older_than is not None:
         name = "--yes" if yes else "--older-than"
-        raise UserError("it needs --prune", key=name, hint="lushan runs --prune ...")
+        raise UserError("requires --prune", key=name, hint="lushan runs --prune ...")
     from lushan.run import listing, listing_table
     from lushan.run.where import parse
 
@@ -108,7 +109,7 @@ def runs(
         return
     width = None if columns else shutil.get_terminal_size((100, 24)).columns
     if where and not found:
-        echo(f"No run in {root} fits {' '.join(where)}.")
+        echo(f"No run in {root} matches {' '.join(where)}.")
         return
     echo(listing_table.to_text(found, root, width=width, columns=names))
 
@@ -122,11 +123,11 @@ def _prune(root: Path, older_than: float | None, *, yes: bool, as_json: bool) ->
     echo(cleanup.as_json(removals) if as_json else cleanup.as_text(removals))
     if not yes:
         if removals:
-            hint("nothing was removed; --yes removes it")
+            hint("nothing was deleted; add --yes to delete it")
         return
     freed, left = cleanup.execute(removals)
     for line in left:
-        echo(f"left as it is: {line}", err=True)
+        echo(f"not deleted: {line}", err=True)
     echo(f"freed {cleanup.in_words(freed)}", err=as_json)
     raise typer.Exit(int(bool(left)))
 
@@ -134,29 +135,35 @@ def _prune(root: Path, older_than: float | None, *, yes: bool, as_json: bool) ->
 def table(
     folders: Annotated[
         list[Path],
-        typer.Argument(help="Folders with runs in them, at any depth.", show_default=False),
+        typer.Argument(help="Folders that contain runs, at any depth.", show_default=False),
     ],
-    rows: Annotated[str, typer.Option(help="Keys or groups, one row for each of their values.")],
-    columns: Annotated[str, typer.Option(help="The same for columns.")] = "",
-    over: Annotated[str, typer.Option(help="Keys that are averaged over.")] = "seed",
-    metric: Annotated[str, typer.Option(help="Metrics; the main one when not given.")] = "",
-    format: Annotated[str, typer.Option(help="md, latex, csv, html or json.")] = "md",
+    rows: Annotated[str, typer.Option(help="Config keys or groups; one row for each value.")],
+    columns: Annotated[
+        str, typer.Option(help="Config keys or groups; one column for each value.")
+    ] = "",
+    over: Annotated[str, typer.Option(help="Config keys to average over.")] = "seed",
+    metric: Annotated[
+        str, typer.Option(help="Metrics, separated by commas. Default: the main metric.")
+    ] = "",
+    format: Annotated[str, typer.Option(help="Format: md, latex, csv, html or json.")] = "md",
     as_json: AsJson = False,
     baseline: Annotated[
         str | None,
-        typer.Option(help="The row to compare with: its value, or key=value,key=value."),
+        typer.Option(
+            help="Baseline row for significance tests: its value, or key=value,key=value."
+        ),
     ] = None,
     test: Annotated[
         str | None,
         typer.Option(
-            help="bootstrap (when not given), randomisation or mcnemar over examples; welch over "
-            "runs; hierarchical over both; resampled over folds."
+            help="Significance test: bootstrap (default), randomisation or mcnemar over examples; "
+            "welch over runs; hierarchical over both; resampled over folds."
         ),
     ] = None,
     where: Where = None,
-    output: Annotated[Path | None, typer.Option(help="A file, instead of the terminal.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Output file. Default: the terminal.")] = None,
 ) -> None:
-    """Mean, standard deviation and number of runs, for each value of some keys."""
+    """Tabulate mean, standard deviation and number of runs by config keys."""
     from lushan.run.where import parse
     from lushan.study.table import table as make
 

@@ -30,42 +30,40 @@ def add_to(app: typer.Typer) -> None:
 def recommend(
     run: Annotated[Path, typer.Argument(help="A run of task=recommend.", show_default=False)],
     user: Annotated[
-        str | None, typer.Option(help="A user of the run's data.", show_default=False)
+        str | None, typer.Option(help="Id of a user in the run's data.", show_default=False)
     ] = None,
     history: Annotated[
         str | None,
-        typer.Option(
-            help="Titles or ids, the latest last, with ; between them.", show_default=False
-        ),
+        typer.Option(help="Titles or ids separated by ;, the latest last.", show_default=False),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
-            help="Write candidates for each user of validation or test instead, with the score of "
-            "the model and of each baseline, for task=rank.",
+            help="Write candidates for each user of a split (validation or test) instead, with the "
+            "scores of the model and of each baseline, for task=rank.",
             show_default=False,
         ),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(help="Of --split: a file; - when not given.", show_default=False),
+        typer.Option(help="With --split: output file. Default: -.", show_default=False),
     ] = None,
-    top_k: Annotated[int, typer.Option(help="Items, of each recommender.", min=1)] = 10,
+    top_k: Annotated[int, typer.Option(help="Number of items from each recommender.", min=1)] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Recommend items that a user has not had yet."""
+    """Recommend items that a user has not interacted with yet."""
     given = {"--user": user, "--history": history, "--split": split}
     named = [option for option, value in given.items() if value is not None]
     if len(named) != 1:
         raise UserError(
-            "one of them is needed, and one alone",
+            "exactly one of them is required",
             key=" or ".join(given),
             value=" ".join(named) or None,
         )
     if split is None and output is not None:
-        raise UserError("goes with --split", key="--output", value=output)
+        raise UserError("requires --split", key="--output", value=output)
     if split is not None and as_json:
-        raise UserError("--split writes JSON lines in any case", key="--json")
+        raise UserError("has no effect: --split always writes JSON lines", key="--json")
     output = output or "-"
     from lushan.inference import early
 
@@ -74,7 +72,7 @@ def recommend(
 
     if split is not None:
         lists, right = recommendation.candidates(run, split=split, output=output, top_k=top_k)
-        echo(f"{output}: {lists:,} lists, {right:,} with what was right", err=True)
+        echo(f"{output}: {lists:,} lists, {right:,} contain the target", err=True)
         return
     found = recommendation.recommend(run, user=user, history=history, top_k=top_k)
     if as_json:

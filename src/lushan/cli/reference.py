@@ -39,18 +39,20 @@ def add_to(app: typer.Typer) -> None:
 
 def options(
     name: Annotated[
-        str, typer.Argument(help="GROUP or GROUP/NAME.", metavar="[GROUP[/NAME]]")
+        str, typer.Argument(help="Config group, or an option of it.", metavar="[GROUP[/NAME]]")
     ] = "",
     as_json: AsJson = False,
     schema: Annotated[
         Path | None,
-        typer.Option(help="Write JSON schemas of all config files to this folder, for editors."),
+        typer.Option(help="Write JSON schemas of the config files to this folder, for editors."),
     ] = None,
 ) -> None:
-    """List config groups, the options of one, or the arguments of an option."""
+    """List the config groups, the options of a group, or the keys of an option."""
     if schema is not None:
         if name:
-            raise UserError("schemas are of all groups", value=name, hint="Leave it out.")
+            raise UserError(
+                "--schema writes the schemas of all groups", value=name, hint="Remove the name."
+            )
         _write_schemas(schema, as_json=as_json)
         return
     from lushan.config.search_path import conf_folders
@@ -98,7 +100,7 @@ def _print_options(group: str, summaries: dict[str, str]) -> None:
     width = max(map(len, summaries))
     for option, text in summaries.items():
         echo(_wrapped(f"{option:<{width}}  {text}".rstrip(), width + 2))
-    echo(f"\nChoose with {group}=NAME; `lushan options {group}/NAME` lists the keys of one.")
+    echo(f"\nSelect one with {group}=NAME. `lushan options {group}/NAME` lists its keys.")
 
 
 def show_option(group: str, name: str, *, as_json: bool = False) -> None:
@@ -142,25 +144,27 @@ def _value(one: Argument) -> str:
 
 
 def explain(
-    key: Annotated[str, typer.Argument(help="A key, such as optimizer.lr.", show_default=False)],
+    key: Annotated[
+        str, typer.Argument(help="Config key, such as optimizer.lr.", show_default=False)
+    ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="Overrides, as of `lushan train`.", show_default=False),
+        typer.Argument(help="Overrides, as for `lushan train`.", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Explain a key: value and where it is set, type, default, meaning, an example."""
+    """Explain a config key: value, where it is set, type, default, meaning, example."""
     from lushan.config.reference import NOTHING, argument, written
 
     if "=" in key:
-        raise UserError("this is an override, and no key", value=key, hint=key.partition("=")[0])
+        raise UserError("this is an override, not a key", value=key, hint=key.partition("=")[0])
     found, place = argument(key, overrides or ())
     where = None if place is None else place.file + (f":{place.line}" if place.line else "")
     if as_json:
         content = found.as_dict() | {"place": where}
         echo_json(content)
         return
-    default = "there is none"
+    default = "none"
     if found.default is not NOTHING:
         default = written(found.default) or repr("")
     lines = {

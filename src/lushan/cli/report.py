@@ -42,29 +42,29 @@ def report(
         list[Path],
         typer.Argument(
             metavar="STUDY_OR_FOLDER...",
-            help="A study's YAML file, or folders with runs in them, at any depth.",
+            help="YAML file of a study, or folders that contain runs, at any depth.",
             show_default=False,
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="The folder to write; an earlier report is replaced."),
+        typer.Option("--output", "-o", help="Output folder; an earlier report in it is replaced."),
     ],
-    title: Annotated[str | None, typer.Option(help="The heading of a report on folders.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of a report on folders.")] = None,
     threshold: Annotated[
         list[str] | None,
         typer.Option(
-            help="For what thresholds on probabilities are chosen, on validation: f1, "
-            "precision=0.9 or recall=0.9 (all three when not given); may be repeated."
+            help="Criterion for decision thresholds, chosen on validation: f1, precision=0.9 or "
+            "recall=0.9. Default: all three. Can be repeated."
         ),
     ] = None,
     where: Where = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a page about runs: tables, curves, scores, errors and configs; it needs no server.
+    """Write a static web page about runs: tables, curves, scores, errors and configs.
 
-    It is read from the run folders alone. Open index.html in a browser: it loads nothing from
-    anywhere else, so that the folder can be sent or put on any server as it is.
+    Needs only the run folders. Open index.html in a browser. The page loads nothing from outside
+    its folder, so you can send the folder or put it on any web server.
     """
     from lushan.report import site
 
@@ -98,7 +98,7 @@ def _aims(texts: Sequence[str]) -> tuple[Sequence[Aim], ...]:
             value = -1.0
         if metric not in AIMS or (metric == "f1") == bool(equals) or not 0 <= value <= 1:
             hint = "Write f1, precision=0.9 or recall=0.9."
-            raise UserError("not an aim", key="--threshold", value=text, hint=hint)
+            raise UserError("unknown criterion", key="--threshold", value=text, hint=hint)
         found.append(Aim(metric, value))
     return (found,) if found else ()
 
@@ -113,16 +113,16 @@ def _gathered(places: Sequence[Path], title: str | None, where: Sequence[str]) -
             _require_runs(place)
         return groups.of_folders(places, title, parse(where))
     if len(places) > 1:
-        hint = "Write one study, or folders alone."
-        raise UserError("a report is of one study", file=files[0], hint=hint)
+        hint = "Give one study, or only folders."
+        raise UserError("a report covers only one study", file=files[0], hint=hint)
     if title is not None:
-        raise UserError("a study has a title of its own", key="--title", value=title)
+        raise UserError("a study sets its own title", key="--title", value=title)
     if where:
         raise UserError(
-            "a report of a study is of all its runs",
+            "a report of a study covers all its runs",
             key="--where",
             value=" ".join(where),
-            hint="Name the folders of the runs instead of the study.",
+            hint="Give the folders of the runs instead of the study.",
         )
     return groups.of_study(as_it_stands(files[0]))
 
@@ -134,7 +134,7 @@ def _require_runs(place: Path) -> None:
     if next(folders(place), None) is not None:
         return
     study = place / "study.yaml"
-    hint = "Name the folder of an experiment: outputs/NAME; `lushan runs` shows what there is."
+    hint = "Give the folder of an experiment: outputs/NAME. `lushan runs` lists all runs."
     if study.is_file():
         hint = f"Write lushan report {study}."
-    raise UserError("there are no runs in it", file=place, hint=hint)
+    raise UserError("the folder contains no runs", file=place, hint=hint)

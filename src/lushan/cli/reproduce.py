@@ -16,9 +16,7 @@ from lushan.cli.models import examples
 from lushan.common.terminal import echo
 from lushan.errors import UserError
 
-Tolerance = Annotated[
-    float, typer.Option(help="Relative difference of a metric that is accepted.", min=0)
-]
+Tolerance = Annotated[float, typer.Option(help="Accepted relative difference of a metric.", min=0)]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,16 +30,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def reproduce(
-    run: Annotated[Path, typer.Argument(help="A complete run's folder.", show_default=False)],
-    keep: Annotated[
-        Path | None, typer.Option(help="Keep the run that is made again in this folder.")
-    ] = None,
+    run: Annotated[Path, typer.Argument(help="Folder of a complete run.", show_default=False)],
+    keep: Annotated[Path | None, typer.Option(help="Keep the new run in this folder.")] = None,
     tolerance: Tolerance = 1e-4,
     as_json: AsJson = False,
 ) -> None:
-    """Make a run again from the contents of its folder, and compare number by number.
+    """Retrain a run from its folder, and compare the results number by number.
 
-    Exits with 0 where it is bit-equal or within the tolerance, else with 1.
+    The exit code is 0 if they are bit-equal or within the tolerance, else 1.
     """
     found = again(run, keep, tolerance, every=True, as_json=as_json)
     if as_json:
@@ -76,7 +72,10 @@ def again(
         again = RunFolder.of(config)
         if again.path.exists():
             raise UserError(
-                "there is a run already", key="--keep", value=str(again.path), hint="Name another."
+                "the run exists already",
+                key="--keep",
+                value=str(again.path),
+                hint="Choose another folder.",
             )
         changed = original.differences(lifecycle.inputs_of(config, source_of(config)))
         if not as_json:

@@ -30,37 +30,40 @@ def add_to(app: typer.Typer) -> None:
 
 
 def score(
-    gold: Annotated[Path, typer.Option(help="Tokens and gold tags, in columns.")],
+    gold: Annotated[Path, typer.Option(help="File with columns of tokens and gold tags.")],
     pred: Annotated[
         Path | None,
-        typer.Option(help="Tokens and predicted tags; without it, --gold holds both tags."),
+        typer.Option(help="File with tokens and predicted tags. Without it, --gold has both tags."),
     ] = None,
     scheme: Annotated[
-        str, typer.Option(help="Of both: iob1, iob2, iobes, bilou, bmes, or auto: each by itself.")
+        str,
+        typer.Option(
+            help="Tag scheme: iob1, iob2, iobes, bilou, bmes, or auto to detect it in each file."
+        ),
     ] = "auto",
     gold_scheme: Annotated[
-        str | None, typer.Option(help="Of the gold tags; --scheme when not given.")
+        str | None, typer.Option(help="Scheme of the gold tags. Default: --scheme.")
     ] = None,
     pred_scheme: Annotated[
-        str | None, typer.Option(help="Of the predicted tags; --scheme when not given.")
+        str | None, typer.Option(help="Scheme of the predicted tags. Default: --scheme.")
     ] = None,
     align: Annotated[
         str,
         typer.Option(
-            help="tokens: they must be the same; position: only as many in each sentence, and "
-            "those that differ are counted."
+            help="tokens: the tokens of both must be the same. position: each sentence must have "
+            "as many; different tokens are counted."
         ),
     ] = "tokens",
     as_json: AsJson = False,
 ) -> None:
-    """Score any system's tags against gold tags; needs no model.
+    """Score the tags of any system against gold tags; needs no model.
 
-    A scheme that is found is the one that fewest tags contradict. Ill-formed tags are read as
-    conlleval reads them, and counted.
+    The detected scheme is the one that the fewest tags violate. Ill-formed tags are counted, and
+    interpreted as in conlleval.
     """
     if align not in _ALIGN:
         raise UserError(
-            "no such way to align", key="--align", value=align, hint="Write tokens or position."
+            "unknown alignment", key="--align", value=align, hint="Write tokens or position."
         )
     from lushan.metrics import conll_score as scores
 

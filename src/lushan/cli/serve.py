@@ -35,34 +35,46 @@ def serve(
     runs: Annotated[
         list[str],
         typer.Argument(
-            help="Run folders, models in Hugging Face format, or the YAML files of assistants; "
-            "NAME=RUN names one.",
+            help="Run folders, models in Hugging Face format, or YAML files of assistants. "
+            "NAME=RUN sets the name of one.",
             show_default=False,
         ),
     ],
     host: Annotated[
-        str, typer.Option(help="Address to listen at; other machines reach 0.0.0.0 with a key.")
+        str,
+        typer.Option(
+            help="Address to listen on. 0.0.0.0 is for other machines, and requires a key."
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes one that is free.", min=0, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(help="Port; 0 for any free port.", min=0, max=65535)] = 8000,
     key_file: Annotated[
         Path | None,
         typer.Option(
-            help="A file of keys, one a line; LUSHAN_KEY holds another.", show_default=False
+            help="File of API keys, one a line. LUSHAN_KEY sets another.", show_default=False
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Texts that a model writes at a time.")] = 16,
+    batch: Annotated[
+        int, typer.Option(help="Number of texts that a model generates at a time.")
+    ] = 16,
     queue: Annotated[
-        int, typer.Option(help="Texts that may wait beside them; more are refused with 429.")
+        int, typer.Option(help="Maximum number of texts in the queue; more are refused with 429.")
     ] = 64,
-    timeout: Annotated[float, typer.Option(help="Seconds of a request; then 504.")] = 300,
+    timeout: Annotated[
+        float, typer.Option(help="Timeout of a request in seconds; then 504.")
+    ] = 300,
     max_body: Annotated[
-        float, typer.Option(help="Megabytes of a request; larger ones are refused with 413.")
+        float,
+        typer.Option(
+            help="Maximum size of a request in megabytes; larger ones are refused with 413."
+        ),
     ] = 4,
-    max_new_tokens: Annotated[int, typer.Option(help="Tokens of a text, at most.")] = 4096,
+    max_new_tokens: Annotated[
+        int, typer.Option(help="Maximum number of new tokens of a text.")
+    ] = 4096,
     max_connections: Annotated[
         int | None,
         typer.Option(
-            help="Open at a time, 512 when not given; requests of more are refused with 503.",
+            help="Maximum number of open connections; more are refused with 503. Default: 512.",
             show_default=False,
         ),
     ] = None,
@@ -72,33 +84,33 @@ def serve(
     redact: Redact = False,
     ray: Annotated[
         bool,
-        typer.Option(
-            "--ray", help="Serve from replicas on the Ray cluster at RAY_ADDRESS, or here."
-        ),
+        typer.Option("--ray", help="Serve replicas on the Ray cluster at RAY_ADDRESS, or locally."),
     ] = False,
     replicas: Annotated[
         int | None,
-        typer.Option(help="With --ray: how many hold the runs; 2 when not given.", min=1),
+        typer.Option(help="With --ray: number of replicas. Default: 2.", min=1),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Load the runs, say what would be served, and end.")
+        bool, typer.Option("--check", help="Load the runs, print what would be served, and exit.")
     ] = False,
 ) -> None:
-    """Serve runs: OpenAI's interface for those that write, /predict for others, and a page.
+    """Serve runs over HTTP: OpenAI's API for generation, /predict for other tasks, and a page.
 
-    The page is at /, the document at /openapi.json, counts for Prometheus at /metrics. A first
-    SIGTERM or Ctrl-C ends the server after the requests that have begun, a second one at once.
+    The page is at /, the API schema at /openapi.json, Prometheus metrics at /metrics. On SIGTERM
+    or Ctrl-C the server finishes the current requests; a second signal stops it at once.
     """
     from lushan.inference import early
 
     require_ray("--replicas", replicas, ray=ray)
     if ray and (guard is not None or redact):
         key = "--redact" if guard is None else "--guard"
-        raise UserError("replicas of --ray are not guarded yet", key=key)
+        raise UserError("is not supported with --ray yet", key=key)
     if ray and (check or not port):
-        raise UserError("--ray takes no --check, and a port that is known", key="--ray")
+        raise UserError("does not support --check or --port 0", key="--ray")
     if ray and max_connections is not None:
-        raise UserError("connections of --ray are its proxy's", key="--max-connections")
+        raise UserError(
+            "has no effect with --ray: its proxy limits connections", key="--max-connections"
+        )
     extras.require("serve", *_NEEDED, what="serving", key="serve")
     places = early.named_places(runs)
     from lushan.serve import limits

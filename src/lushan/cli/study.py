@@ -36,12 +36,12 @@ OURS = "fork"
 """The launcher that a study uses unasked."""
 USUAL = gc.get_threshold()
 
-File = Annotated[Path, typer.Argument(help="The study's YAML file.", show_default=False)]
+File = Annotated[Path, typer.Argument(help="YAML file of the study.", show_default=False)]
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="A comparison from one file: what is missing is run, and its tables are made.",
+    help="Run the comparison in a file, and write its tables.",
 )
 
 
@@ -103,14 +103,14 @@ def _launcher_options(launcher: str, jobs: int, more: Sequence[str]) -> list[str
         raise UserError("must be 1 or more", key="--jobs", value=jobs)
     for text in more:
         if not text.lstrip("+").startswith("hydra."):
-            hint = "A run's config is in the study's file; write hydra.launcher.KEY=VALUE."
-            raise UserError("sets no launcher", key="--option", value=text, hint=hint)
+            hint = "Write hydra.launcher.KEY=VALUE. Keys of runs belong in the study's file."
+            raise UserError("is not a launcher setting", key="--option", value=text, hint=hint)
     options = [f"hydra/launcher={launcher}", *more]
     if launcher == OURS:
         return [*options, f"hydra.launcher.jobs={jobs}"]
     if jobs != 1:
-        hint = f"Write --option hydra.launcher.KEY={jobs}, as {launcher} calls it."
-        raise UserError("is for --launcher fork", key="--jobs", value=jobs, hint=hint)
+        hint = f"Write --option hydra.launcher.KEY={jobs} with the key of {launcher}."
+        raise UserError("requires --launcher fork", key="--jobs", value=jobs, hint=hint)
     return options
 
 
@@ -124,16 +124,17 @@ def _launcher_options(launcher: str, jobs: int, more: Sequence[str]) -> list[str
 def run(
     file: File,
     launcher: Annotated[
-        str, typer.Option(help="One of hydra/launcher: fork, joblib, ray, submitit_slurm, ...")
+        str,
+        typer.Option(help="An option of hydra/launcher: fork, joblib, ray, submitit_slurm, ..."),
     ] = OURS,
-    jobs: Annotated[int, typer.Option(help="At the same time, with --launcher fork.")] = 1,
+    jobs: Annotated[int, typer.Option(help="With --launcher fork: number of parallel runs.")] = 1,
     option: Annotated[
         list[str] | None, typer.Option(help="An override for the launcher: hydra.launcher.KEY=...")
     ] = None,
-    retry: Annotated[int, typer.Option(help="How often a failed run is restarted.")] = 0,
+    retry: Annotated[int, typer.Option(help="Number of times to restart a failed run.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Run what is missing; what is complete is used, wherever it was trained."""
+    """Train the missing runs of a study; complete runs are reused."""
     from lushan.config.launching import launch, require_launcher
     from lushan.run.status import COMPLETE, FAILED, NEW
     from lushan.study.plan import as_json as in_json
@@ -177,9 +178,9 @@ def run(
     )
 )
 def status(file: File, as_json: AsJson = False) -> None:
-    """Show what is complete, running, failed and missing, cell by cell, and the time that is left.
+    """Show the complete, running, failed and missing runs of a study, and the time left.
 
-    Nothing is run: this is also how a study is checked, and its runs are counted, beforehand.
+    Trains nothing. Use it also to check a study and to count its runs before you start.
     """
     from lushan.study.plan import as_json as in_json
     from lushan.study.plan import as_text
@@ -198,16 +199,16 @@ def status(file: File, as_json: AsJson = False) -> None:
 )
 def table(
     file: File,
-    format: Annotated[str, typer.Option(help="md, latex, csv, html or json.")] = "md",
+    format: Annotated[str, typer.Option(help="Format: md, latex, csv, html or json.")] = "md",
     as_json: AsJson = False,
     write: Annotated[
-        Path | None, typer.Option(help="A Markdown page beside the study, to be replaced.")
+        Path | None, typer.Option(help="Write or replace a Markdown page next to the study.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="A file for the tables alone, instead of the terminal.")
+        Path | None, typer.Option(help="Output file of the tables only. Default: the terminal.")
     ] = None,
 ) -> None:
-    """Show or write the study's tables, and the verdicts on its claims."""
+    """Print or write the tables of a study and the verdicts on its claims."""
     from lushan.run.files import write_page
     from lushan.study import render
     from lushan.study.formats import require_format
@@ -215,12 +216,12 @@ def table(
     format = "json" if as_json else format
     require_format(format)
     if write is not None and format != "md":
-        raise UserError("a page is Markdown", key="--format", value=format)
+        raise UserError("--write requires md", key="--format", value=format)
     if write is not None and write.suffix.lower() not in (".md", ".markdown"):
-        hint = "Write --write README.md. Without --write a table goes to standard output."
-        raise UserError("a page is a Markdown file", key="--write", value=str(write), hint=hint)
+        hint = "Write --write README.md. Without --write, tables go to standard output."
+        raise UserError("must be a Markdown file", key="--write", value=str(write), hint=hint)
     if write is not None and output is not None:
-        raise UserError("there is --write already", key="--output", value=str(output))
+        raise UserError("cannot be combined with --write", key="--output", value=str(output))
     made = as_it_stands(file)
     text, apart = render.tables(made, format)
     if output is not None:
@@ -260,13 +261,13 @@ def _write_page(made: Plan, text: str, target: Path, named: str) -> None:
 def verify(
     file: File,
     runs: Annotated[
-        int | None, typer.Option(help="Number of runs, drawn by the seed; all when not given.")
+        int | None, typer.Option(help="Number of runs to sample. Default: all.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Chooses the runs.")] = 1,
+    seed: Annotated[int, typer.Option(help="Random seed of the sample.")] = 1,
     tolerance: Tolerance = 1e-4,
     as_json: AsJson = False,
 ) -> None:
-    """Make complete runs again, each in a fresh folder, and compare number by number."""
+    """Retrain complete runs in new folders, and compare the results number by number."""
     import random
 
     from lushan.run.status import COMPLETE
@@ -277,9 +278,9 @@ def verify(
     if not done:
         hint = f"lushan study run {file}"
         reasons = "; ".join(dict.fromkeys(status.missing for status in states.values()))
-        raise UserError(f"no run of it is complete ({reasons})", file=file, hint=hint)
+        raise UserError(f"the study has no complete run ({reasons})", file=file, hint=hint)
     if runs is not None and not 1 <= runs <= len(done):
-        problem = f"must be 1 or more, and no more than the {len(done)} runs that are complete"
+        problem = f"must be between 1 and {len(done)}, the number of complete runs"
         raise UserError(problem, key="--runs", value=runs)
     chosen = random.Random(seed).sample(list(done.values()), runs or len(done))
     rows = []
@@ -292,7 +293,7 @@ def verify(
     if as_json:
         echo_json({"complete": len(done), "runs": rows})
     else:
-        echo(f"{len(chosen)} of {len(done)} complete runs made again: {counts}")
+        echo(f"{len(chosen)} of {len(done)} complete runs retrained: {counts}")
     raise typer.Exit(int("different" in verdicts))
 
 
@@ -348,12 +349,12 @@ def _closing(made: Plan, states: Mapping[Run, Status], refused: Collection[Run])
     failed = [run for run, status in states.items() if status.state == FAILED]
     lines = [f"failed: {run.label}: {states[run].reason} ({run.folder.path})" for run in failed]
     if any(run not in refused for run in failed):
-        lines.append("failed runs are not restarted; --retry 1 restarts them")
+        lines.append("failed runs are not restarted; use --retry 1 to restart them")
     stale = [run for run, status in states.items() if status.state == STALE]
     lines += [f"stale: {run.label}: {states[run].reason} ({run.folder.path})" for run in stale]
     if stale:
         lines.append(
-            "stale runs are not retrained: bring the old inputs back, remove the run's folder, or "
-            "write another name=NAME in base"
+            "stale runs are not retrained: restore the old inputs, delete the run's folder, or "
+            "set another name=NAME in base"
         )
     return "\n".join([*lines, *made.notes, str(progress(states))])

@@ -82,7 +82,7 @@ def _close_run(job: JobStatus) -> int:
     if job.result is not None:
         echo(closing_text(job.result))
     if job.state == INTERRUPTED:
-        echo("what was done is saved: the same command resumes it", err=True)
+        echo("the state is saved; run the same command to resume", err=True)
     if job.folder is not None and (job.result is not None or job.begun) and job.folder.is_dir():
         echo(f"run: {job.folder}")
     return job.exit_code

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Settings found by measuring some steps; no run is made.",
+    help="Suggest settings from a few training steps, without a run.",
 )
 
 
@@ -34,7 +34,7 @@ def add_to(other: typer.Typer) -> None:
 
 @app.callback()
 def _group() -> None:
-    """Settings found by measuring some steps; no run is made."""
+    """Suggest settings from a few training steps, without a run."""
 
 
 @app.command(
@@ -46,22 +46,25 @@ def _group() -> None:
 def lr(
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="Of the config, as for `lushan train`.", show_default=False),
+        typer.Argument(help="Overrides, as for `lushan train`.", show_default=False),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Steps to take.", min=10)] = 100,
+    steps: Annotated[int, typer.Option(help="Number of steps.", min=10)] = 100,
     low: Annotated[float, typer.Option(help="First learning rate.")] = 1e-7,
     high: Annotated[float, typer.Option(help="Last learning rate.")] = 10.0,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Folder for lr.csv, lr.png and lr.html.", show_default=False
+            "--output",
+            "-o",
+            help="Output folder of lr.csv, lr.png and lr.html.",
+            show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Suggest a learning rate: train with a rising one, and look where the loss falls fastest."""
+    """Suggest a learning rate: raise it while training, and find where the loss falls fastest."""
     if not 0 < low < high:
-        raise UserError("the rates must rise, from above 0", key="--low", value=low)
+        raise UserError("must be above 0 and below --high", key="--low", value=low)
     from lushan.config.build import source_of
     from lushan.config.check import check
     from lushan.config.compose import composed
@@ -89,8 +92,8 @@ def lr(
         for path in written:
             echo(f"written: {path}")
     if found.suggestion is None:
-        hint = "Write --low and --high around rates at which it does, or more --steps."
-        raise RunFailed(f"no rate is suggested: the loss does not fall. {hint}")
+        hint = "Try another range with --low and --high, or more --steps."
+        raise RunFailed(f"no learning rate found: the loss does not fall. {hint}")
     if not as_json:
         echo(" ".join(found.overrides))
 
@@ -105,4 +108,4 @@ def _print_points(points: list[lr_range.Point]) -> None:
         cells = ("not finite" if value is None else f"{value:.4g}" for value in values)
         echo("  ".join([f"{point.lr:>10.3g}", *(f"{cell:>10}" for cell in cells)]))
     if every > 1:
-        echo(f"(each {every} of {len(points)} points; --output and --json have all)")
+        echo(f"(every {every}th of {len(points)} points; --output and --json have all)")

@@ -173,7 +173,7 @@ def parse_yaml(content: bytes | str) -> Any:
     except yaml.YAMLError as error:
         raise _not_yaml(error) from error
     except (ValueError, OverflowError, RecursionError) as error:  # `!!timestamp 2001-99-99`
-        raise Unreadable(f"it holds what is no value: {error}") from error
+        raise Unreadable(f"it contains an invalid value: {error}") from error
 
 
 def compose_yaml(content: bytes | str) -> yaml.Node | None:
@@ -271,7 +271,7 @@ class _Seen:
             _require_short_number(event, line)
             self.sizes[event.anchor] = 1
         elif any(event.anchor == anchor for anchor, _ in self.around):
-            raise OutOfBounds("it names itself, and so has no end", line)
+            raise OutOfBounds("it refers to itself without end", line)
         else:  # an unknown anchor is left for the parser to name
             size = self.sizes.get(event.anchor, 1)
         self.total += size
@@ -348,4 +348,4 @@ _TOO_DEEP = f"lists within lists, more than {MOST_DEPTH} deep"
 
 
 def _too_large(size: int, most: int) -> str:
-    return f"it has {size:,} bytes, and at most {most:,} are read"
+    return f"it has {size:,} bytes, but the limit is {most:,}"

@@ -100,14 +100,14 @@ def _user_prefixes(environment: str, file: Path, folder: Path) -> tuple[str, ...
     if is_there(file):
         listed = parsing.read_yaml(file)
         if not isinstance(listed, list | None):
-            raise UserError("it must be a list of prefixes", file=file, hint="- my_package")
+            raise UserError("must be a list of prefixes", file=file, hint="- my_package")
         entries += listed or []
     prefixes = []
     for entry in entries:
         name = entry.removesuffix("*").removesuffix(".") if isinstance(entry, str) else ""
         if not all(part.isidentifier() for part in name.split(".")):
             raise UserError(
-                "an allowed target is the dotted name of a package, module or class",
+                "an allowed target must be the dotted name of a package, module or class",
                 value=entry,
                 key=None if is_there(file) else ENVIRONMENT,
                 file=file if is_there(file) else None,
@@ -141,7 +141,9 @@ def rule_for(name: object, key: str) -> Rule:
     """
     at = f"{key}._target_" if key else "_target_"
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise UserError("a target is the dotted name of a class or function", key=at, value=name)
+        raise UserError(
+            "a target must be the dotted name of a class or function", key=at, value=name
+        )
     rules = rules_for(key)
     rule = next((r for r in rules if _begins(name, r.named)), None)
     if rule is None:
@@ -150,7 +152,7 @@ def rule_for(name: object, key: str) -> Rule:
         )
     private = [part for part in name.removeprefix(rule.named).split(".") if part.startswith("_")]
     if private:
-        raise UserError("a target is never a private name", key=at, value=name)
+        raise UserError("a target must not be a private name", key=at, value=name)
     return rule
 
 
@@ -161,14 +163,14 @@ def require_allowed(name: str, what: Identity, key: str) -> None:
     allowed_kind = what.kind == "class" or (what.kind == "function" and rule.functions)
     if rule.marked and allowed_kind and not what.marked:
         raise UserError(
-            "this target is not allowed: of lushan only what is marked @configurable is",
+            "this target is not allowed: only names of lushan marked @configurable are",
             key=at,
             value=name,
         )
     home = any(_begins(what.full, place) for place in rule.lives)
     if not home:
         raise UserError(
-            f"this target is not allowed: it is really {what.full or what.kind}",
+            f"this target is not allowed: it is an alias of {what.full or what.kind}",
             key=at,
             value=name,
             hint=_how_to_allow(what.full, rules_for(key)),
@@ -176,14 +178,15 @@ def require_allowed(name: str, what: Identity, key: str) -> None:
     if not allowed_kind:
         sort = "classes and functions" if rule.functions else "classes"
         raise UserError(
-            f"this target is not allowed: of {rule.named} only {sort} are, this is a {what.kind}",
+            f"this target is not allowed: only {sort} of {rule.named} are, but this is a "
+            f"{what.kind}",
             key=at,
             value=name,
         )
     if rule.bases and what.kind == "class" and not set(rule.bases) & set(what.bases):
         kinds = ", ".join(base.rsplit(".", 1)[1] for base in rule.bases)
         raise UserError(
-            f"this target is not allowed: of {rule.named} only kinds of {kinds} are",
+            f"this target is not allowed: only subclasses of {kinds} in {rule.named} are",
             key=at,
             value=name,
         )
@@ -201,10 +204,10 @@ def require_arguments(node: Mapping[str, Any], key: str) -> None:
     for name in given:
         if name not in rule.arguments:
             raise UserError(
-                "a config may not set this argument",
+                "a config cannot set this argument",
                 key=f"{key}.{name}" if key else name,
                 value=node[name],
-                hint=f"It may set {', '.join(rule.arguments)}. An address or a key for a server "
+                hint=f"It can set {', '.join(rule.arguments)}. An address or a key for a server "
                 "comes from the environment.",
             )
 
@@ -216,10 +219,10 @@ def _require_below(node: Mapping[str, Any], key: str) -> None:
     for name, value in given:
         if isinstance(value, str) and not (inside.is_bound(value) and inside.is_inside(value, ".")):
             raise UserError(
-                "this is written to, and not below the folder you work in",
+                "this is an output path outside the working folder",
                 key=f"{key}.{name}" if key else name,
                 value=value,
-                hint="Write a path below it, or leave it out: the run's folder is the default.",
+                hint="Write a path below the working folder, or remove it to use the run's folder.",
             )
 
 
@@ -252,7 +255,7 @@ def _import(name: str, key: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and not f"{path}.".startswith(f"{error.name}."):
             raise UserError(
-                f"importing {path} needs the package {error.name!r}, which is not installed",
+                f"{path} needs the package {error.name!r}, which is not installed",
                 key=at,
                 value=name,
                 hint=extras.installing(error.name),
@@ -293,12 +296,12 @@ def _near(path: str, parent: ModuleType | None) -> str | None:
 
 def _how_to_allow(name: str, rules: tuple[Rule, ...]) -> str:
     if rules is HYDRA_RULES:
-        return "Under `hydra` only what Hydra, its plugins and lushan bring may be named."
+        return "Under `hydra`, only targets of Hydra, its plugins and lushan are allowed."
     if name.split(".", maxsplit=1)[0] in {rule.named.split(".")[0] for rule in RULES}:
         near = did_you_mean(name, [rule.named for rule in RULES])
-        return near or "Allowed are: " + ", ".join(rule.named for rule in RULES) + "."
+        return near or "Allowed: " + ", ".join(rule.named for rule in RULES) + "."
     package = name.partition(".")[0]
     return (
-        f"If you trust that package: {ENVIRONMENT}={package} in the environment, or "
-        f"`- {package}` in {personal_conf() / FILE}."
+        f"If you trust that package, set {ENVIRONMENT}={package} in the environment, or add `- "
+        f"{package}` to {personal_conf() / FILE}."
     )

@@ -23,10 +23,10 @@ _RESERVED: Mapping[str, types.Kind] = {
 def require_node(key: str, node: object) -> None:
     """Refuse a group without `_target_`."""
     if not isinstance(node, Mapping) or TARGET not in node:
-        hint = f"Choose an option of the group by {key.partition('.')[0]}=NAME."
+        hint = f"Choose an option of the group with {key.partition('.')[0]}=NAME."
         if key.startswith(f"{METRICS}."):
-            hint = "As in _target_: torchmetrics.text.WordErrorRate."
-        problem = "this group must name what it calls, by a _target_"
+            hint = "For example, _target_: torchmetrics.text.WordErrorRate."
+        problem = "this group needs a _target_"
         raise UserError(problem, key=key, value=node, hint=hint)
 
 
@@ -68,7 +68,7 @@ def _known_names(key: str, node: Mapping[str, Any], found: Signature) -> dict[st
             if name not in _RESERVED:
                 raise unknown(at, value, _RESERVED)
         elif name in late:
-            raise UserError("the run gives this; it cannot be set", key=at, value=value)
+            raise UserError("the run sets this argument; a config cannot", key=at, value=value)
         elif name not in own and not takes_any:
             raise unknown(at, value, own, listed=_settable(own.values()))
     return own
@@ -81,9 +81,9 @@ def _require_all(key: str, node: Mapping[str, Any], parameters: Iterable[Paramet
             by_position -= 1
         elif parameter.required and parameter.name not in node:
             raise UserError(
-                f"this must be set: {node[TARGET]} has no default for it",
+                f"this must be set: it has no default in {node[TARGET]}",
                 key=f"{key}.{parameter.name}",
-                hint=f"It is {types.words(parameter.kind)}.",
+                hint=f"It must be {types.words(parameter.kind)}.",
             )
 
 
@@ -112,4 +112,4 @@ def unknown(
     """The mistake of a key that does not exist."""
     names = listed or [n for n in known if not n.startswith("_")]
     hint = f"There are: {', '.join(names)}."
-    return UnknownKey("there is no such key", key=key, value=value, hint=hint)
+    return UnknownKey("unknown key", key=key, value=value, hint=hint)

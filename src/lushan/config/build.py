@@ -88,7 +88,7 @@ def build(node: Mapping[str, Any], key: str = "", /, **late: Any) -> Any:
     except Exception as error:
         if _is_a_refusal(error):
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise UserError(f"{node[TARGET]} cannot be made: {first}") from error
+            raise UserError(f"{node[TARGET]} cannot be created: {first}") from error
         raise
 
 

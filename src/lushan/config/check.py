@@ -140,7 +140,9 @@ def check_names(cfg: Mapping[str, Any]) -> None:
             require(name, value, TOP[name])
     for name in (*(n for n in TOP if n not in LATER), *CALLED, "paths"):
         if name not in cfg or (name in CALLED and cfg[name] is None):
-            hint = f"Choose one: {name}=NAME." if name in CALLED else "It is in train.yaml."
+            hint = (
+                f"Choose one: {name}=NAME." if name in CALLED else "The default is in train.yaml."
+            )
             raise UserError("this is missing", key=name, hint=hint)
 
 
@@ -190,14 +192,14 @@ def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -
     data = cfg["data"]
     if data.get("batch_tokens") is not None and data.get("batch_examples") is not None:
         raise UserError(
-            "a batch is measured in tokens or in examples, not in both",
+            "set the batch size in tokens or in examples, not both",
             key="data.batch_examples",
             value=data["batch_examples"],
             hint="Remove one of data.batch_tokens and data.batch_examples, or set it to null.",
         )
     if not cfg["train"] and cfg["ckpt_path"] is None:
         raise UserError(
-            "nothing is trained, and there are no weights to evaluate",
+            "training is off, and there are no weights to evaluate",
             key="train",
             value=False,
             hint="Write ckpt_path=outputs/NAME/RUN/checkpoints/best.",
@@ -227,7 +229,7 @@ def check_combinations(cfg: Mapping[str, Any], found: Mapping[str, Signature]) -
             _require_mode(key, node, found[key], known_measures)
         if data.get("validation", "") is None:
             raise UserError(
-                "there is no validation split to watch",
+                "there is no validation split to monitor",
                 key=f"{key}.monitor",
                 value=node["monitor"],
                 hint="Write data.validation=FILE, or a share such as data.validation=0.1.",
@@ -239,11 +241,11 @@ def _require_own_tokenizer(cfg: Mapping[str, Any], found: Signature) -> None:
     path = cfg["model"].get("path")
     if isinstance(path, str) and "texts" in found.parameters:
         raise UserError(
-            f"this tokenizer is trained on the training text, and the weights of {path} know "
-            "the tokens of another",
+            f"this tokenizer is trained on the training text, but the weights of {path} need "
+            f"their own tokenizer",
             key="processor",
             value=cfg["processor"].get("kind", cfg["processor"][TARGET]),
-            hint="Write processor=pretrained, which reads the one that came with the weights.",
+            hint="Write processor=pretrained to use the tokenizer of the weights.",
         )
 
 
@@ -267,8 +269,7 @@ def _require_direction(key: str, metric: str, known: Mapping[str, Measure]) -> N
             "this metric does not say whether higher or lower is better",
             key=key,
             value=metric,
-            hint="Choose another metric, or derive a class from its class that sets "
-            "higher_is_better.",
+            hint="Choose another metric, or set higher_is_better in a subclass.",
         )
 
 

@@ -62,8 +62,8 @@ def options_near(group: str, name: str, options: Sequence[str], inner: Options) 
     by_path = shlex.join([f"{group}={PRETRAINED}", f"{group}.path={name}"])
     # No option is written like that: it is a hub id, or a folder.
     if near is None and re.search(r"[^a-z0-9_]", name):
-        return f"Write {by_path}. No option of the group is a name of the hub. {listed}"
-    return f"{found} The {what} that the hub or a folder calls {name}: {by_path}."
+        return f"Write {by_path}. Options of this group are not names on the Hub. {listed}"
+    return f"{found} For the {what} {name} on the Hub or in a folder: {by_path}."
 
 
 def suggested_for(group: str, name: str, options: Sequence[str], inner: Options) -> str | None:
@@ -98,7 +98,7 @@ def instead_of_key(
         return None
     if leaf == "path" and PRETRAINED in options(group):
         parts = [f"{group}={PRETRAINED}", f"{key}={value or 'PLACE'}"]
-        return f"{ONLY} {parts[0]} reads from a folder or the hub: write {shlex.join(parts)}."
+        return f"{ONLY} {parts[0]} loads from a folder or the Hub: write {shlex.join(parts)}."
     if leaf not in _NAMING:
         return None
     known = [option for option in options(group) if "/" not in option]

@@ -128,9 +128,9 @@ def require_unchanged(
     message = f"{in_words(found)} since {folder} was trained"
     if not os.environ.get(CHANGED):
         raise UserError(
-            f"{message}; what it would say now is not what was measured",
-            hint="Bring the code back to what it was, or train again with name=NAME. To use the "
-            f"old weights in the new code: {CHANGED}=1 in the environment.",
+            f"{message}; its predictions now differ from what was evaluated",
+            hint=f"Restore the old code, or train again with name=NAME. To use the old weights "
+            f"with the new code, set {CHANGED}=1 in the environment.",
         )
     log.warning("note: %s", message)
     return [message]

@@ -270,7 +270,7 @@ class Composer(Hydra):
         chosen = [name for name in options if _matches(name, glob)]
         if not chosen:
             raise UserError(
-                "no option is like that",
+                "no option matches",
                 key=group,
                 value=line.partition("=")[2],
                 file=provenance.COMMAND_LINE,

@@ -32,12 +32,13 @@ def require_visible(cfg: Mapping[str, Any]) -> None:
         for variable, value in redaction.interpolated_secrets().items():
             if isinstance(text, str) and value in text:
                 raise UserError(
-                    f"this is the name of a folder, and it holds the value of {variable}",
+                    f"this is a folder name, but it contains the value of {variable}",
                     key=key,
-                    hint=f"If that is no secret: {redaction.PUBLIC}={variable} in the environment.",
+                    hint=f"If that is not a secret, set {redaction.PUBLIC}={variable} in the "
+                    f"environment.",
                 )
         if isinstance(text, str) and redaction.redact(text) != text:
-            raise UserError("this is the name of a folder, and it holds a secret", key=key)
+            raise UserError("this is a folder name, but it contains a secret", key=key)
 
 
 def notes() -> list[str]:
@@ -46,6 +47,6 @@ def notes() -> list[str]:
     if not names:
         return []
     return [
-        f"redacted wherever it would be stored: the value of {names}; "
-        f"{redaction.PUBLIC}={names} in the environment says that it is no secret"
+        f"the value of {names} is redacted in all files; if it is not a secret, set "
+        f"{redaction.PUBLIC}={names} in the environment"
     ]

@@ -83,14 +83,17 @@ def _misplaced(text: str) -> UserError | None:
     """Return the mistake of an override that is right elsewhere: without +, or in a sweep."""
     if found := re.match(r"Could not append to config\. An item is already at '([^']*)'", text):
         return UserError(
-            "it is there already", key=found[1], file=provenance.COMMAND_LINE, hint="Remove the +."
+            "this key exists already",
+            key=found[1],
+            file=provenance.COMMAND_LINE,
+            hint="Remove the +.",
         )
     if found := (
         re.match(r"Ambiguous value for argument '([^'=]*)=(.*)'\n", text)
         or re.match(r"Sweep parameters '([^'=]*)=(.*)' requires --multirun", text)
     ):
         return UserError(
-            "several values are a sweep",
+            "several values need a sweep",
             key=found[1],
             value=found[2],
             file=provenance.COMMAND_LINE,
@@ -98,9 +101,9 @@ def _misplaced(text: str) -> UserError | None:
         )
     if found := re.match(r"'(hydra\.[^']*)' must be configured before the sweep starts", text):
         return UserError(
-            "one job of a sweep cannot have another one",
+            "a job of a sweep cannot set this",
             key=found[1],
-            hint="Write it on the command line, for the whole sweep.",
+            hint="Set it on the command line for the whole sweep.",
         )
     return None
 
@@ -113,9 +116,9 @@ def of_resolving(error: OmegaConfBaseException) -> UserError:
         found = re.search(r"'([^']*)'", first)
         target = found[1] if found else "?"
         return UserError(
-            f"it is taken from {target}, and there is no such key",
+            f"it refers to {target}, which does not exist",
             key=key,
-            hint=f"Set it: {key}=VALUE." if key else None,
+            hint=f"Set {key}=VALUE." if key else None,
         )
     return UserError(first, key=key)
 
@@ -171,16 +174,16 @@ def _unreadable_line(line: str, text: str) -> UserError:
     reasons = [part for part in text.splitlines() if part and not part.startswith("See ")]
     if line.startswith("-"):
         return UserError(
-            "there is no such flag",
+            "unknown flag",
             value=line,
             file=provenance.COMMAND_LINE,
-            hint="`lushan train --help` shows what can be written.",
+            hint="Run `lushan train --help` for usage.",
         )
     key, equals, value = line.partition("=")
     if not equals or not key:
         hint = f"{line}=VALUE?" if line and key else "Write KEY=VALUE."
         return UserError(
-            "an override is key=value", value=line, file=provenance.COMMAND_LINE, hint=hint
+            "an override must be key=value", value=line, file=provenance.COMMAND_LINE, hint=hint
         )
     quoted = f'"{value}"'
     if value[:1] == "[" and value[-1:] == "]":
@@ -190,7 +193,7 @@ def _unreadable_line(line: str, text: str) -> UserError:
         key=key,
         value=value,
         file=provenance.COMMAND_LINE,
-        hint=f"Quote it twice, for the shell and for Hydra: '{key}={quoted}'.",
+        hint=f"Quote it for the shell and for Hydra: '{key}={quoted}'.",
     )
 
 
@@ -202,7 +205,9 @@ def _no_name(composer: Composer, overrides: Sequence[str]) -> UserError:
             return _unreadable_line(line, "")
         if composer.is_group(override) and not isinstance(override.value(), str | list):
             return not_an_option(override, composer)
-    return UserError("a group takes the name of an option", value=" ".join(overrides))
+    return UserError(
+        "the value of a group must be the name of an option", value=" ".join(overrides)
+    )
 
 
 def _override_at_fault(text: str, composer: Composer, overrides: Sequence[str]) -> Override | None:
@@ -240,7 +245,7 @@ def _no_such_key(
         return not_an_option(value, composer)
     given = None if value is None or value.is_delete() else value.get_value_string()
     return UnknownKey(
-        "there is no such key",
+        "unknown key",
         key=name,
         value=given,
         file=provenance.COMMAND_LINE,
@@ -257,7 +262,7 @@ def _key_hint(
     parsed: list[Override],
 ) -> str:
     if name.partition(".")[0] == "hydra":
-        return "`lushan train --cfg hydra` shows what there is."
+        return "`lushan train --cfg hydra` shows all keys."
     base = composer.without_values(config_name, parsed)
     keys = [] if base is None else list(provenance.keys_of(base))
     groups = provenance.groups_of(composer)
@@ -293,9 +298,9 @@ def _bad_yaml(error: yaml.MarkedYAMLError) -> UserError:
     mark = error.problem_mark or error.context_mark
     problem = " ".join(part for part in (error.context, error.problem) if part)
     if mark is None:
-        return UserError(f"it is no YAML: {problem}")
+        return UserError(f"not YAML: {problem}")
     return UserError(
-        f"it is no YAML: {problem}", file=mark.name, line=mark.line + 1, column=mark.column + 1
+        f"not YAML: {problem}", file=mark.name, line=mark.line + 1, column=mark.column + 1
     )
 
 
@@ -317,7 +322,7 @@ def _other(error: Exception, at_fault: Override | None, file: str | None = None)
     lines = [line for line in lines if not line.startswith(beside)]
     problem = lines[0] if lines else type(cause).__name__
     if isinstance(error, RecursionError):
-        problem = "a file of the config names itself in its defaults, or by way of others"
+        problem = "a config file includes itself in its defaults, directly or through others"
     hint = "\n  ".join(lines[1:]) or None
     if at_fault is None:
         return UserError(problem, key=key or None, file=file, hint=hint)

@@ -14,7 +14,7 @@ from lushan.config.folders import PRIMARY
 from lushan.config.peers import VALUE
 from lushan.errors import UnknownKey, UserError, nearest
 
-_HELP = "`lushan train --help` shows what can be written."
+_HELP = "Run `lushan train --help` for usage."
 
 
 def flags_of(args: Sequence[str]) -> argparse.Namespace:
@@ -34,7 +34,7 @@ def flags_of(args: Sequence[str]) -> argparse.Namespace:
         if place is None:
             raise UserError(message, hint=_HELP)
         raise UnknownKey(
-            "there is no such flag",
+            "unknown flag",
             key=_name(args[place]),
             hint=_suggestion(args[place:], known) or _HELP,
         )
@@ -43,26 +43,26 @@ def flags_of(args: Sequence[str]) -> argparse.Namespace:
     flags = parser.parse_intermixed_args(list(args))
     if flags.experimental_rerun is not None:
         raise UserError(
-            "a run is started again by the command that started it",
+            "this flag is not supported: the command that started a run resumes it",
             key="--experimental-rerun",
-            hint="It would read a pickle; `lushan train` with the same arguments does not.",
+            hint="It would load a pickle. Run `lushan train` with the same arguments instead.",
         )
     if flags.config_path is not None:
         raise UserError(
-            "folders are added, not replaced",
+            "config folders can only be added, not replaced",
             key="--config-path",
             hint="Use --config-dir, or a conf/ in the working folder.",
         )
     if flags.shell_completion:
         raise UserError(
-            "all commands are completed together",
+            "completion is installed for all commands together",
             key="--shell-completion",
             hint='Write eval "$(lushan completion bash)", or zsh or fish.',
         )
     if sum([bool(flags.cfg), bool(flags.info), flags.multirun]) > 1:
-        raise UserError("only one of --multirun, --cfg and --info")
+        raise UserError("only one of --multirun, --cfg and --info is allowed")
     if flags.resolve and not flags.cfg:
-        raise UserError("it goes with --cfg", key="--resolve", hint="--cfg job --resolve")
+        raise UserError("requires --cfg", key="--resolve", hint="--cfg job --resolve")
     return flags
 
 
@@ -76,7 +76,7 @@ def _suggestion(args: Sequence[str], known: Sequence[str]) -> str | None:
     if near := nearest(flag, known):
         return f"Did you mean {near}?"
     if flag in ("--config", "--config-file"):
-        return "A file below conf/experiment is chosen by experiment=NAME, its name without .yaml."
+        return "Select a file below conf/experiment with experiment=NAME, without .yaml."
     follows = [a for a in args[1:2] if not a.startswith("-") and "=" not in a]
     text = value if equals else next(iter(follows), None)
     name = flag.lstrip("-")
@@ -86,6 +86,6 @@ def _suggestion(args: Sequence[str], known: Sequence[str]) -> str | None:
     groups = provenance.groups_of(composer)
     for own in (name, name.replace("-", "_")):
         if own in keys or own in groups:
-            return f"Overrides have no dashes: {own}={VALUE if text is None else text}."
+            return f"Write overrides without dashes: {own}={VALUE if text is None else text}."
     values = provenance.values_of(base) if base is not None else {}
     return hints.hint_for(name.replace("-", "_"), text, keys, groups, values)

@@ -47,7 +47,7 @@ in, NCCL_DEBUG_FILE and MKL_VERBOSE_OUTPUT_FILE name a file that is written to."
 OURS = {
     "run.dir": "Run folders are below paths.output_dir.",
     "output_subdir": "The run folder has config.yaml and overrides.yaml.",
-    "job.chdir": "Paths in a config are read from the folder you work in.",
+    "job.chdir": "Paths in a config are relative to the working folder.",
 }
 """Keys of `hydra` that stay as conf/train.yaml has them, and where to look instead."""
 
@@ -77,12 +77,12 @@ def check_hydra(node: DictConfig, typed: Typed = ()) -> None:
             raise UserError(
                 "a config cannot set this variable",
                 key=f"hydra.job.env_set.{name}",
-                hint=f"Set it where you call lushan: {name}=... lushan train ...",
+                hint=f"Set it on the command line: {name}=... lushan train ...",
             )
     for key, hint in OURS.items():
         value = OmegaConf.select(node, key)
         if value not in _ALLOWED_VALUES[key]:
-            raise UserError("this is not configured", key=f"hydra.{key}", value=value, hint=hint)
+            raise UserError("this cannot be configured", key=f"hydra.{key}", value=value, hint=hint)
 
 
 def require_own_sweep(node: DictConfig) -> None:
@@ -103,7 +103,7 @@ def require_own_sweep(node: DictConfig) -> None:
                 key="hydra.sweep.dir",
                 file=path,
                 value=str(folder),
-                hint="Name a folder without one, or leave hydra.sweep.dir as it is.",
+                hint="Choose a folder without one, or keep the default of hydra.sweep.dir.",
             )
 
 
@@ -140,7 +140,9 @@ def _member(node: DictConfig | ListConfig, name: Any, key: str) -> object:
     text = raw_value(value)
     with suppress(OmegaConfBaseException):
         if isinstance(node[name], DictConfig | ListConfig | Mapping | list | tuple):
-            raise UserError("this must be written here, not taken", key=key, value=text)
+            raise UserError(
+                "this must be a literal value, not an interpolation", key=key, value=text
+            )
     return text
 
 
@@ -149,7 +151,7 @@ def _check_logging(node: DictConfig | None, key: str) -> None:
     for part in ("handlers", "formatters", "filters", "incremental"):
         if node and part in node:
             raise UserError(
-                "logging is configured by the run",
+                "the run configures logging",
                 key=f"{key}.{part}",
                 hint=f"Leave {key.replace('.', '/')} at none. The log is in the run's log.txt.",
             )
@@ -193,7 +195,7 @@ def _check_places(places: object, origin: str) -> None:
         ):
             continue
         raise UserError(
-            "only folders are searched for configs",
+            "configs can only be in folders",
             key="hydra.searchpath",
             value=place,
             file=origin,

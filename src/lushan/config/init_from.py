@@ -24,7 +24,7 @@ def starting_from(overrides: Sequence[str]) -> list[str]:
     for group in ("model", "processor", "model.path"):
         if group in named:
             raise UserError(
-                f"{INIT_FROM} brings its own model and tokenizer",
+                f"{INIT_FROM} already sets the model and tokenizer",
                 key=group,
                 value=named[group].partition("=")[2],
                 hint=f"Remove {named[group]}, or {INIT_FROM}.",

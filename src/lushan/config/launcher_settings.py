@@ -133,10 +133,10 @@ def require_storage(place: object, key: str) -> None:
         if place in os.environ.values():
             return
         raise UserError(
-            "a config cannot send a run's numbers to this database",
+            "a config cannot set a remote database",
             key=key,
             value=place,
-            hint="Name it where the search is started: hydra.sweeper.storage=URL.",
+            hint="Set it on the command line of the search: hydra.sweeper.storage=URL.",
         )
 
 
@@ -178,12 +178,12 @@ def _origin(key: str, value: object, part: str, typed: Typed) -> str:
         UserError: They did not: a file of the working folder did, or one from elsewhere.
     """
     refusal = UserError(
-        "only the command line or your own configuration folder may set this: it can start "
-        "programs, set environments or name a server",
+        "only the command line or your own configuration folder can set this, because it can "
+        "start programs, set environments or name a server",
         key=key,
         value=value,
-        hint=f"Write {key}=VALUE on the command line, or keep it in "
-        f"{personal_conf() / 'hydra' / part}/NAME.yaml and choose hydra/{part}=NAME.",
+        hint=f"Write {key}=VALUE on the command line, or put it into "
+        f"{personal_conf() / 'hydra' / part}/NAME.yaml and select it with hydra/{part}=NAME.",
     )
     if "${" in str(value).replace("${oc.env:", ""):
         raise refusal

@@ -56,10 +56,11 @@ def _require_score(key: str, name: str) -> None:
         locate(name, SCORE)
     except UserError as error:
         raise UserError(
-            f"the formula of this metric is not to be found again by its name: {error.problem}",
+            f"the formula of this metric cannot be imported by its name: {error.problem}",
             key=key,
             value=name,
-            hint="Define it by `def` at the top of a module of your package, without torch.",
+            hint="Define it with `def` at the top level of a module of your package, without "
+            "torch.",
         ) from error
 
 
@@ -83,6 +84,7 @@ def main_metric(cfg: Mapping[str, Any]) -> str:
         raise UserError(
             "the task does not name its main metric",
             key="optimized_metric",
-            hint=f"Write optimized_metric=val/NAME; it reports {', '.join(metric_names(cfg))}.",
+            hint=f"Write optimized_metric=val/NAME; the task reports "
+            f"{', '.join(metric_names(cfg))}.",
         )
     return str(found)

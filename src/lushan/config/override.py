@@ -45,13 +45,13 @@ def overridden(
             continue
         if not _may_change(parsed.key_or_group, groups):
             raise UserError(
-                "a trained run has this settled; only keys below "
+                "this cannot be changed after training; only keys below "
                 f"{', '.join(groups)} can be changed",
                 key=parsed.key_or_group,
                 hint=_suggestion(cfg, parsed, groups),
             )
         if parsed.is_sweep_override() or parsed.is_delete():
-            raise UserError("only key=value can be written here", value=line)
+            raise UserError("only key=value is supported here", value=line)
         OmegaConf.update(changed, parsed.key_or_group, parsed.value(), force_add=True)
     provenance.forget()
     return check(changed)
@@ -88,9 +88,9 @@ def _suggestion(cfg: Mapping[str, Any], override: Override, groups: Sequence[str
     """Suggest a key that may be changed instead of one that may not."""
     name = override.key_or_group
     if name in groups:
-        return f"As in {name}.KEY=VALUE."
+        return f"For example, {name}.KEY=VALUE."
     whole = OmegaConf.create(dict(cfg))
     keys = [key for key in provenance.keys_of(whole) if _may_change(key, groups)]
     given = override.get_value_string()
     found = hints.hint_for(name, given, keys, (), provenance.values_of(whole))
-    return found or did_you_mean(name, groups) or f"As in {groups[0]}.KEY=VALUE."
+    return found or did_you_mean(name, groups) or f"For example, {groups[0]}.KEY=VALUE."

@@ -66,10 +66,11 @@ _BATCH = Peer(
     replaces=("data.batch_tokens",),
 )
 _MICRO = Peer(
-    note="data.batch_examples or data.batch_tokens is the whole batch of one optimizer step; it is "
-    "accumulated over parts of data.micro_tokens=TOKENS where a device cannot hold it."
+    note="data.batch_examples or data.batch_tokens is the whole batch of one optimizer step. If "
+    "it does not fit on a device, data.micro_tokens=TOKENS sets the size of micro-batches, and "
+    "gradients are accumulated."
 )
-_EVAL_BATCH = Peer(note="data.eval_tokens=TOKENS is the size of an evaluation batch.")
+_EVAL_BATCH = Peer(note="data.eval_tokens=TOKENS sets the size of an evaluation batch.")
 _EPOCHS = Peer("trainer.max_epochs={}", example="3")
 _LENGTH = Peer("data.max_length={}", example="128")
 _LR = Peer("optimizer.lr={}", example="3e-5")
@@ -77,7 +78,7 @@ _MODEL = Peer("model.path={}", example="some/model", choose="model=pretrained")
 _START = Peer("init_from={}", example="some/model")
 _WARMUP = Peer(
     "scheduler.warmup={}",
-    note="A share of all steps, as 0.1, or a whole number of steps.",
+    note="A share of all steps, such as 0.1, or a whole number of steps.",
     example="0.1",
 )
 _SCHEDULE = Peer(
@@ -110,7 +111,7 @@ _TUNER = Peer(
 )
 _CHECK_EVERY = Peer(
     "trainer.val_check_interval={}",
-    note="A whole number counts optimizer steps, a share is one of an epoch.",
+    note="A whole number is in optimizer steps; a share is of an epoch.",
     example="100",
 )
 _WHEN = Peer(note="trainer.val_check_interval=STEPS, or trainer.check_val_every_n_epoch=EPOCHS.")
@@ -126,13 +127,13 @@ _LOGGER = Peer(
     "logger={}", {"none": "logger=none", "all": "logger=many_loggers"}, example="tensorboard"
 )
 _RESUME = Peer(
-    note="The same command resumes an interrupted run by itself. To start from the weights of "
-    "another one: ckpt_path=RUN/checkpoints/best.",
+    note="The same command resumes an interrupted run. To start from the weights of another run: "
+    "ckpt_path=RUN/checkpoints/best.",
 )
-_NO_WORKERS = Peer(note="There is no such setting: batches are made without worker processes.")
+_NO_WORKERS = Peer(note="This setting does not exist: batches are loaded without worker processes.")
 _BEST = Peer(
-    note="The best checkpoint is always kept, and evaluated at the end; task.monitor=METRIC "
-    "chooses what it is best by."
+    note="The best checkpoint is always kept and evaluated at the end. task.monitor=METRIC sets "
+    "the metric."
 )
 _CHECKPOINTING = _switch("model.gradient_checkpointing=true", "model.gradient_checkpointing=false")
 _PACKING = _switch("data.packing=true", "data.packing=false")
@@ -232,16 +233,16 @@ PEERS: Mapping[str, Peer] = {
     **dict.fromkeys(("adapter_name_or_path", "restore_from_path"), _START),
     **dict.fromkeys(
         ("tokenizer", "processing_class", "image_processor"),
-        Peer(note="Tokenizers and image processors are the group processor: processor=bpe."),
+        Peer(note="Tokenizers and image processors are in the group processor: processor=bpe."),
     ),
     "tokenizer_name": Peer(
         note="The tokenizer comes with the model: model=pretrained model.path=PLACE; "
-        "init_from=PLACE takes both from one place."
+        "init_from=PLACE sets both."
     ),
     **dict.fromkeys(
         ("attn_implementation", "attn_impl", "flash_attn", "flash_attention"), _ATTENTION
     ),
-    "trust_remote_code": Peer(note="The flag --trust-remote-code is on this line."),
+    "trust_remote_code": Peer(note="Use the flag --trust-remote-code on the command line."),
     "freeze_backbone": Peer("optimizer.freeze=[encoder.*]", example="true"),
     # peft
     **dict.fromkeys(("finetuning_type", "train_type", "tuner_type", "adapter"), _TUNER),
@@ -282,7 +283,7 @@ PEERS: Mapping[str, Peer] = {
     "dataset_config_name": Peer("data.config={}", example="en", choose="data=hub"),
     **dict.fromkeys(
         ("data_dir", "dataset_dir", "data_path"),
-        Peer("data.dir={}", note="A split's own file: data.train=FILE.", example="folder"),
+        Peer("data.dir={}", note="Give a file for each split: data.train=FILE.", example="folder"),
     ),
     **dict.fromkeys(("text_column", "text_column_name", "text_col", "text_field"), _TEXT),
     **dict.fromkeys(("label_column", "label_column_name", "label_col", "label_field"), _LABEL),
@@ -333,10 +334,12 @@ PEERS: Mapping[str, Peer] = {
     "save_total_limit": Peer("callbacks.checkpoints.keep={}", example="2"),
     **dict.fromkeys(("resume", "resume_from_checkpoint", "auto_resume", "resume_from"), _RESUME),
     "overwrite_output_dir": Peer(
-        note="Nothing is overwritten: a run's folder is named by its config, and a complete run is "
-        "answered from there."
+        note="Nothing is overwritten: the config determines the run's folder, and the result of a "
+        "complete run is shown from there."
     ),
-    **dict.fromkeys(("sweep", "multirun"), Peer(note="A sweep: lushan train -m KEY=VALUE,VALUE")),
+    **dict.fromkeys(
+        ("sweep", "multirun"), Peer(note="Use a sweep: lushan train -m KEY=VALUE,VALUE")
+    ),
 }
 
 

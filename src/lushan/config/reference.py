@@ -126,13 +126,13 @@ def file_of(group: str, name: str) -> Path:
     known = options_by_group(folders)
     if group not in known:
         raise UserError(
-            "there is no such group",
+            "unknown group",
             value=group,
             hint=one_of(group, known, colon=True),
         )
     if name not in known[group]:
         raise UserError(
-            "the group has no such option",
+            "the group does not have this option",
             key=group,
             value=name,
             hint=one_of(name, known[group], colon=True),
@@ -157,10 +157,10 @@ def argument(key: str, overrides: Sequence[str] = ()) -> tuple[Argument, provena
     if not key or (key not in known and plain is NOTHING):
         nodes = {above.replace("/", ".") for above in choices}
         raise UserError(
-            "there is no such key",
+            "unknown key",
             value=key,
             hint=did_you_mean(key, [*known, *nodes])
-            or "`lushan options GROUP/NAME` lists those of an option.",
+            or "`lushan options GROUP/NAME` lists the keys of an option.",
         )
     if OmegaConf.is_config(plain):
         value = OmegaConf.to_container(plain, resolve=False)
@@ -176,7 +176,8 @@ def _of_group(group: str, choice: str | None, place: provenance.Place | None) ->
     """Describe a key whose value is an option of a group, or null."""
     several = options_by_group(conf_folders())[group]
     kind = (
-        f"an option of the group {group}; `lushan options {group}/{choice or 'NAME'}` has its keys"
+        f"an option of the group {group}; `lushan options {group}/{choice or 'NAME'}` lists its "
+        f"keys"
     )
     meaning = _comment(place) if choice is None else summary(file_of(group, choice))
     return Argument(group, kind, choice, NOTHING, meaning, several)

@@ -239,5 +239,5 @@ def repair(value: object, kind: Kind) -> str | None:
         return f"Write {int(value)}."
     if isinstance(value, int | float) and fits("", kind):
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        return f"Text that reads like something else needs quotes: \"'{text}'\" in a shell."
+        return f"Text that looks like another type needs quotes: \"'{text}'\" in a shell."
     return None

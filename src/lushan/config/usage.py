@@ -14,25 +14,25 @@ from lushan.config.search_path import conf_folders
 _HEAD = """\
 Usage: lushan train [OVERRIDES] [FLAGS]
 
-Train and evaluate the experiment that a config describes, or show its stored result.
+Train and evaluate the run of a config, or print its stored result.
 
   lushan train experiment=ner/wnut17                     a preset, on a public data set
-  lushan train model=minilm optimizer.lr=3e-5            options of groups, and single keys
+  lushan train model=minilm optimizer.lr=3e-5            group options and single keys
   lushan train -m task/head=linear,crf seed=1,2,3        a sweep: every combination
 
 Overrides:
-  group=option    choose one of the options below
-  key=value       set a key; any argument of what a group calls can be set, as in
-                  trainer.max_steps=100 or optimizer.layer_decay=0.9
+  group=option    select one of the options below
+  key=value       set a key, such as trainer.max_steps=100 or
+                  optimizer.layer_decay=0.9; all arguments of a group's target can be set
   ~key            remove a key
 
 Flags:
-  -m, --multirun         a sweep
-  --cfg job              show the config and stop; -p PACKAGE shows a part of it
-  --info defaults        show which files it is made of
-  --config-dir FOLDER    search a further folder for config files
+  -m, --multirun         run a sweep
+  --cfg job              print the config and exit; -p PACKAGE prints a part of it
+  --info defaults        print the config files that are used
+  --config-dir FOLDER    add a folder of config files
   --trust-remote-code    run the code that comes with a model; read it first
-  --quiet                no progress and no hints
+  --quiet                hide progress and hints
 
 Groups (a conf/ in this folder is searched first):
 """

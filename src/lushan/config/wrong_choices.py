@@ -25,9 +25,7 @@ def no_such_option(
     """Return the mistake of an option, or a config, that there is none of."""
     missing = error.missing_cfg_file or ""
     if not missing or missing == config_name:
-        return UserError(
-            "there is no such config", key="--config-name", value=missing or config_name
-        )
+        return UserError("unknown config", key="--config-name", value=missing or config_name)
     missing = missing.lstrip("/").removesuffix(".yaml")  # `model=` asks for "model/"
     group, _, name = missing.rpartition("/")
     # `experiment=ner/wnut7`: the group that was chosen from is `experiment`.
@@ -40,7 +38,7 @@ def no_such_option(
     if place is None:
         place = _choice_in_a_file(missing, composer, config_name, overrides)
     return UserError(
-        f"there is no {name!r} in the group {group}" if group else "there is no such config",
+        f"the group {group} has no option {name!r}" if group else "unknown config",
         key=group or None,
         value=name,
         file=place.file if place else None,
@@ -77,10 +75,13 @@ def no_such_group(
     place = _choice_in_a_file(f"{group}/{value}", composer, config_name, overrides)
     groups = provenance.groups_of(composer)
     if group in groups:
-        problem, hint = "no option of this group is chosen before", f"Write `- {group}: {value}`."
+        problem, hint = (
+            "no option of this group is selected, so it cannot be overridden",
+            f"Write `- {group}: {value}`.",
+        )
     else:
         near = nearest(group, groups)
-        problem = "there is no such group"
+        problem = "unknown group"
         hint = f"Did you mean {near}?" if near else f"There are: {', '.join(groups)}."
     return UserError(
         problem,
@@ -96,7 +97,7 @@ def not_an_option(override: Override, composer: Composer) -> UserError:
     """Return the mistake of a group that was given what is no name."""
     group = override.key_or_group
     return UserError(
-        "a group takes the name of an option",
+        "the value of a group must be the name of an option",
         key=group,
         value=value_of(override),
         file=provenance.COMMAND_LINE,

@@ -28,7 +28,7 @@ def require_fields(wanted: Fields, given: Fields) -> None:
         for name, field in missing.items():
             by_source.setdefault(field.sources, {})[name] = field
         raise UserError(
-            f"this task reads {_described(wanted)}, and the data hold {_described(given)}",
+            f"this task reads {_described(wanted)}, but the data contain {_described(given)}",
             key="data",
             hint=" ".join(f"For {_described(f)}: {s}" for s, f in by_source.items()),
         )

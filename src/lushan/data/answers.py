@@ -50,11 +50,11 @@ def _answers(columns: Columns, row: int, value: object) -> list[tuple[str, int]]
         pairs = _paired(pairs.get("text"), pairs.get("answer_start"))
     if not isinstance(pairs, list) or not all(map(_is_answer, pairs)):
         raise columns.fail(
-            "answers are a list of texts with answer_start",
+            "answers must be a list of texts with answer_start",
             row,
             value=value,
-            hint='[{"text": "...", "answer_start": 0}], and [] where there is no answer; '
-            "docs/forms.md finds the places of texts alone.",
+            hint='[{"text": "...", "answer_start": 0}], and [] if there is no answer. '
+            "docs/forms.md shows how to compute answer_start from the texts.",
         )
     return [(pair["text"], pair["answer_start"]) for pair in pairs if pair["text"].strip()]
 

@@ -56,7 +56,7 @@ class Catalogue:
         if len(inside) == 1:
             return inside[0]
         if inside:
-            problem = f"{len(inside)} items are called so"
+            problem = f"{len(inside)} items have this title"
             near = [self.titles[n] for n in inside[:3]]
             if len(same) > 1:
                 near = [self.ids[n] for n in inside[:3]]

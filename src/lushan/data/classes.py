@@ -21,7 +21,7 @@ _WHOLE = re.compile(r"[+-]?\d+\.0*")
 _FRACTION = re.compile(r"[+-]?(\d+\.\d*|\.\d+)")
 _BITS: Mapping[Any, bool] = {0: False, 1: True, "0": False, "1": True}  # 0.0 and False are 0
 _TRUTH = {"false": False, "true": True}
-_SEVERAL = "Several labels are learned by task.kind=multilabel."
+_SEVERAL = "For several labels, use task.kind=multilabel."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +112,7 @@ class LabelReader:
             return [one for (one,) in map(self._hot_alone, *zip(*enumerate(values), strict=True))]
         if lists and not self._is_name(self.values[lists[0]]):
             raise self.columns.fail(
-                "one label is expected, and this is a list or mapping",
+                "expected one label, but this is a list or mapping",
                 lists[0],
                 value=values[lists[0]],
                 hint=_SEVERAL,
@@ -134,7 +134,7 @@ class LabelReader:
         """A number a row."""
         if self.names is not None:
             raise UserError(
-                "regression learns numbers, which have no names",
+                "regression predicts numbers, so data.label_names has no effect",
                 key="data.label_names",
                 value=list(self.names),
                 hint="Write data.label_names=null, or task.kind=single.",
@@ -150,10 +150,10 @@ class LabelReader:
             number = math.nan
         if not math.isfinite(number):
             raise self.columns.fail(
-                "regression learns numbers, and this is none",
+                "regression needs numbers, but this is not one",
                 row,
                 value=value,
-                hint="Names are labels, which task.kind=single learns.",
+                hint="For labels, use task.kind=single.",
             )
         return number
 
@@ -176,13 +176,13 @@ class LabelReader:
 
     def _label(self, row: int, value: object) -> str:
         if isinstance(value, list | dict):
-            raise self.columns.fail("a label is no list or mapping", row, value=value)
+            raise self.columns.fail("a label must not be a list or mapping", row, value=value)
         text = label_text(value)
         if not text:
             raise self.columns.fail(
                 "the label is missing",
                 row,
-                hint="Give it one, or leave the example out; a test split without any: "
+                hint="Add it, or remove the example. If the test split has no labels, write "
                 "data.test=null.",
             )
         return text if self.names is None else self._named(row, value, text)
@@ -202,9 +202,9 @@ class LabelReader:
         if len(self.names) == 2 and text.lower() in _TRUTH:
             return self.names[_TRUTH[text.lower()]]
         listed = ", ".join(self.names)
-        hint = f"Its names are numbers themselves, and are looked up as such: {listed}."
+        hint = f"The names are numbers, so labels are matched with them as text: {listed}."
         if places:
-            hint = f"It names 0 to {len(self.names) - 1}: {listed}."
+            hint = f"It has names for 0 to {len(self.names) - 1}: {listed}."
         problem = f"data.label_names has no name for the label {text!r}"
         raise self.columns.fail(problem, row, value=value, hint=hint)
 
@@ -216,10 +216,11 @@ class LabelReader:
         if "fraction" in first and "name" not in first:
             row, value = items[first["fraction"]]
             raise self.columns.fail(
-                "this number has a fraction, and is no class",
+                "this number has a fraction, so it cannot be a class",
                 row,
                 value=value,
-                hint="Numbers are learned by task.kind=regression; if each is a class, name them: "
+                hint="For numbers, use task.kind=regression. If each number is a class, name the "
+                "classes: "
                 '\'data.label_names=["0.5","1.0",...]\'.',
             )
         number = min((first[kind] for kind in ("whole", "fraction") if kind in first), default=None)
@@ -228,7 +229,7 @@ class LabelReader:
         if "truth" in first:
             row, value = items[max(first["truth"], number)]
             raise self.columns.fail(
-                "the labels are booleans and numbers",
+                "the labels mix booleans and numbers",
                 row,
                 value=value,
                 hint="Write them all as true and false, or all as numbers.",
@@ -238,7 +239,7 @@ class LabelReader:
                 f"{kind} such as {shorten(found[place])} ({self.columns.place(items[place][0])})"
                 for kind, place in (("names", first["name"]), ("numbers", number))
             )
-            self.remarks.append(f"the labels are {shown}, each read as it is written")
+            self.remarks.append(f"the labels are {shown}, each interpreted as it is written")
 
     # Lists
 
@@ -248,10 +249,10 @@ class LabelReader:
             return self._split(row, value)
         if value is None:
             raise self.columns.fail(
-                "the labels are missing", row, hint="An example without labels has []."
+                "the labels are missing", row, hint="For an example without labels, write []."
             )
         if not isinstance(value, list | tuple):
-            raise self.columns.fail("a list of labels is expected", row, value=value)
+            raise self.columns.fail("expected a list of labels", row, value=value)
         return list(value)
 
     def _split(self, row: int, value: str) -> list[str]:
@@ -260,17 +261,17 @@ class LabelReader:
         begun = text[:1] == "[" and "]" not in text
         if inside and (begun or (text and BRACKETS.get(text[0]) == text[-1])):
             raise self.columns.fail(
-                "this looks like a list, and cannot be read as one",
+                "this looks like a list, but cannot be parsed",
                 row,
                 value=value,
-                hint='A list as text is written as in JSON or Python: ["a", "b"].',
+                hint='Write a list as in JSON or Python: ["a", "b"].',
             )
         if self.separator is None:
             raise self.columns.fail(
-                "several labels are expected, and this is one text",
+                "expected several labels, but this is one text",
                 row,
                 value=value,
-                hint="Name the separator of labels: 'data.label_separator=\";\"'.",
+                hint="Set the separator of labels: 'data.label_separator=\";\"'.",
             )
         return [part for part in value.split(self.separator) if part.strip()]
 
@@ -295,17 +296,17 @@ class LabelReader:
             if self.width == 2 or len({tuple(map(_BITS.__getitem__, v)) for v in values}) > 1:
                 return True  # as numbers, [0, 1] and [1, 0] would be the same two labels
             raise self.columns.fail(
-                "these may be the labels 0 and 1, or indicators of two labels",
+                "these values are ambiguous: the labels 0 and 1, or indicators of two labels",
                 0,
                 value=values[0],
-                hint="Say which: data.multi_hot=false or data.multi_hot=true.",
+                hint="Set data.multi_hot=false or data.multi_hot=true.",
             )
         if other is not None:
             raise self.columns.fail(
-                f"{self.columns.place(sure)} holds indicators of {width} labels, and this is none",
+                f"{self.columns.place(sure)} has indicators of {width} labels, but this is not one",
                 other,
                 value=list(values[other]),
-                hint="Write 0 or 1 in as many places; if the numbers are labels: "
+                hint="Write as many values of 0 or 1. If the numbers are labels: "
                 "data.multi_hot=false.",
             )
         return True
@@ -314,7 +315,7 @@ class LabelReader:
         found = self._hot(row, value)
         if len(found) != 1:
             raise self.columns.fail(
-                f"one label is expected, and {len(found)} of these {len(value)} places are set",
+                f"expected one label, but {len(found)} of these {len(value)} indicators are set",
                 row,
                 value=list(value),
                 hint=_SEVERAL,
@@ -327,7 +328,7 @@ class LabelReader:
             self._name_places(len(value))
         if not _is_bits(value) or len(value) != self.width:
             raise self.columns.fail(
-                f"an indicator of {self.width} labels holds 0 or 1 in as many places",
+                f"expected {self.width} values of 0 or 1, one for each label",
                 row,
                 value=list(value),
                 hint="If these are labels, write data.multi_hot=false.",
@@ -338,15 +339,17 @@ class LabelReader:
     def _name_places(self, width: int) -> None:
         if self.names is not None and len(self.names) != width:
             raise UserError(
-                f"an indicator has {width} places, and there are {len(self.names)} names",
+                f"there are {width} indicators, but {len(self.names)} names",
                 key="data.label_names",
                 value=list(self.names),
                 file=self.columns.file,
-                hint="Name all labels, in the order of their places.",
+                hint="Name all labels, in the order of the indicators.",
             )
         self.width = width
         if self.names is None:
-            ways = f", named by their places, 0 to {width - 1}; data.label_names=[...] names them"
+            ways = (
+                f", named by their positions, 0 to {width - 1}; data.label_names=[...] names them"
+            )
         else:
             ways = f": {', '.join(self.names)}"
         self.remarks.append(f"the labels are indicators of {width} labels{ways}")

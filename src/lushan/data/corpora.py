@@ -241,11 +241,12 @@ def deal(
         if not len(rows):
             share = "" if name == "train" else f" ({shares[name]})"
             raise UserError(
-                f"nothing is left for {name}{share}: there are {len(distinct)} different documents",
+                f"nothing is left for {name}{share}: there are {len(distinct)} distinct documents",
                 key=f"data.{name}",
                 file=file,
-                hint="Choose another share or name a file; data.document=paragraph or line makes "
-                "more documents of plain text, and data.share_from=end takes the end of it.",
+                hint="Choose another share, or name a file. data.document=paragraph or line "
+                "splits plain text into more documents; data.share_from=end takes the end of the "
+                "text.",
             )
     return found
 

@@ -60,10 +60,14 @@ def with_images(
         spoken = [m.content for m in messages if m.role == "assistant" and seen]
         for mark in marks:
             if any(mark in content for content in spoken):
-                raise parts.BadPart(f"the assistant says {mark}, and it writes texts alone")
+                raise parts.BadPart(
+                    f"the assistant says {mark}, but the assistant can only write text"
+                )
         contents = parts.placed([m.content for m in messages if not m.parts], media)
     except parts.BadPart as error:
-        each = [f"{parts.MARKS[kind]} stands for each {kind} of {fields[kind]}" for kind in fields]
+        each = [
+            f"{parts.MARKS[kind]} must stand for each {kind} of {fields[kind]}" for kind in fields
+        ]
         raise columns.fail(str(error), row, hint=f"In the texts {', '.join(each)}.") from None
     given = iter(contents)
     return [m if m.parts else _said(m, next(given)) for m in messages]

@@ -60,27 +60,29 @@ class Dialogues(WithMedia, WithGroup):
     is read as some of its frames, each an image.
 
     Args:
-        messages: The field with the list of messages or turns; null finds it by its name.
-        role: A message's key that says who speaks; null finds it.
-        content: A message's key that says what; null finds it.
-        roles: Names of speakers to `system`, `user`, `assistant`, `tool` or `function_call` (the
-            assistant's tool calls as JSON), before the usual ones: `{SYSTEM: assistant}`.
-        first_role: Who begins, where turns are plain texts.
-        instruction: The field with what the user wants, of a row without messages.
-        ask: What the user says in each row instead, such as `What is this?` of an image.
-        input: The field with what it is about; it may be empty.
-        output: The field with the answer.
-        history: The field with earlier pairs of both, of a row with an instruction; null finds
-            `history`.
-        system: The field with a system message, put before the others; null finds `system`.
-        tools: The field with the tools that may be called, a list of schemas or one as JSON text;
-            null finds `tools` or `functions`.
-        images: The field with the image, or a list of them; null finds `images` or `image`.
-        videos: The field with the video, or a list of them; null finds `videos` or `video`.
-        frames: Frames that are read of a video, in the middle of as many equal parts.
-        fps: Frames of a second that are read instead, from the beginning; null reads `frames`.
-        id: The field with the dialogues' names; null numbers them by their lines.
-        longest_line: Bytes of the longest line, or of the longest message, that is read.
+        messages: Field with the list of messages or turns; null detects it by name.
+        role: Key of the role in a message; null detects it.
+        content: Key of the content in a message; null detects it.
+        roles: From names of speakers to `system`, `user`, `assistant`, `tool` or `function_call`
+            (the assistant's tool calls as JSON), in addition to the usual names: `{SYSTEM:
+            assistant}`.
+        first_role: Role of the first turn, if turns are plain texts.
+        instruction: Field with the instruction, for rows without messages.
+        ask: Fixed message of the user in each row, instead of a field, such as `What is this?` for
+            images.
+        input: Field with the input of the instruction; it can be empty.
+        output: Field with the reply.
+        history: Field with earlier pairs of instruction and reply, for rows with an instruction;
+            null detects `history`.
+        system: Field with a system message, which becomes the first message; null detects `system`.
+        tools: Field with the available tools: a list of schemas, or one as JSON text; null detects
+            `tools` or `functions`.
+        images: Field with an image or a list of images; null detects `images` or `image`.
+        videos: Field with a video or a list of videos; null detects `videos` or `video`.
+        frames: Number of frames of a video, taken from the middle of equal parts.
+        fps: Frames per second to take from the beginning instead; null uses `frames`.
+        id: Field with the ids of dialogues; null uses line numbers.
+        longest_line: Maximum size in bytes of a line or of a message.
     """
 
     messages: str | None = None
@@ -120,13 +122,13 @@ class Dialogues(WithMedia, WithGroup):
         counts |= Counter(silent=silent, unlearned=len(dialogues) - silent - len(kept))
         notes += _notes(split, counts, len(dialogues))
         if not kept:
-            problem = "all the assistant's turns have weight 0: there is nothing to learn"
-            hint = "Messages with train: false, or weight: 0, are not learned."
+            problem = "all assistant turns have weight 0, so there is nothing to train on"
+            hint = "Messages with train: false or weight: 0 are not trained on."
             if silent:
-                problem = "no dialogue has a turn of the assistant's: there is nothing to learn"
+                problem = "no dialogue has an assistant turn, so there is nothing to train on"
                 hint = (
-                    "Say who the assistant is: 'data.roles={NAME: assistant}', or, where turns "
-                    "are plain texts, data.first_role=assistant."
+                    "Set the assistant's role: 'data.roles={NAME: assistant}'; or "
+                    "data.first_role=assistant if the turns are plain texts."
                 )
             raise UserError(problem, file=columns.file, hint=hint)
         whole = len(kept) == len(dialogues)
@@ -198,7 +200,7 @@ class Dialogues(WithMedia, WithGroup):
                 f"{field}: {error}",
                 row,
                 value=value,
-                hint="Tools are a list of JSON schemas; data.tools=NAME names another field.",
+                hint="Tools must be a list of JSON schemas. data.tools=NAME selects another field.",
             ) from None
 
     # Rows
@@ -233,10 +235,10 @@ class Dialogues(WithMedia, WithGroup):
             return self.messages
         if self.ask is not None and self.instruction is not None:
             raise UserError(
-                "the user says either what a field holds or the same in each row",
+                "the user's message comes either from a field or is the same in each row",
                 key="data.ask",
                 value=self.ask,
-                hint="Leave data.ask or data.instruction out.",
+                hint="Remove data.ask or data.instruction.",
             )
         if any(option is not None for option in (self.instruction, self.ask, self.output)):
             return None
@@ -248,7 +250,7 @@ class Dialogues(WithMedia, WithGroup):
         if _first_of(INSTRUCTION, columns.values) and has_output:
             return None
         raise UserError(
-            "which field holds the messages?",
+            "it is unclear which field contains the messages",
             key="data.messages",
             file=columns.file,
             hint="Write data.messages=NAME, or data.instruction=NAME data.output=NAME; the fields "
@@ -313,28 +315,28 @@ def _notes(split: str, counts: Counter[str], total: int) -> Iterator[str]:
         yield f"{split}: {counts['empty']} messages are empty"
     if counts["joined"]:
         yield (
-            f"{split}: {counts['joined']} messages were joined to the one before, which is of "
-            "the same role"
+            f"{split}: {counts['joined']} messages were merged with the previous one, which has "
+            f"the same role"
         )
     if counts["apart"]:
         yield (
-            f"{split}: {counts['apart']} messages follow one of the same role and were not joined "
-            "to it: their weights or other fields differ"
+            f"{split}: {counts['apart']} messages follow one of the same role but were not "
+            f"merged: their weights or other fields differ"
         )
     if counts["elsewhere"]:
         yield (
-            f"{split}: {counts['elsewhere']} messages of other roles have a weight, or train: "
-            "true; only the assistant's are learned"
+            f"{split}: {counts['elsewhere']} messages of other roles have a weight or train: "
+            f"true; only the assistant's messages are trained on"
         )
     if counts["silent"]:
         yield (
-            f"{split}: {counts['silent']} of {total} dialogues have no turn of the assistant's and "
-            "were left out"
+            f"{split}: {counts['silent']} of {total} dialogues have no assistant turn and were "
+            f"dropped"
         )
     if counts["unlearned"]:
         yield (
-            f"{split}: {counts['unlearned']} of {total} dialogues have only turns of the weight 0 "
-            "and were left out"
+            f"{split}: {counts['unlearned']} of {total} dialogues have only turns of weight 0 and "
+            f"were dropped"
         )
 
 

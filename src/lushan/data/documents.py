@@ -124,25 +124,25 @@ def notes(counts: collections.Counter[str]) -> list[str]:
     remarks = []
     if cut := counts["texts cut"]:
         parts = counts["parts"] + cut
-        remarks.append(f"long texts were cut at line ends: {cut:,} into {parts:,} parts")
+        remarks.append(f"long texts were split at line ends: {cut:,} into {parts:,} parts")
     if empty := counts["empty texts"]:
         remarks.append(f"{empty:,} of {counts['texts']:,} texts are empty")
     if blank := counts[_BLANK_LINES]:
         remarks.append(
             plural(
                 blank,
-                "blank line is no document and was left out",
-                "blank lines are no documents and were left out",
+                "blank line was skipped: it is not a document",
+                "blank lines were skipped: they are not documents",
             )
         )
     if bare := counts["files without text"]:
-        remarks.append(f"{bare:,} of {counts['files']:,} files hold no text")
+        remarks.append(f"{bare:,} of {counts['files']:,} files have no text")
     if nul := counts["NUL characters"]:
         remarks.append(
             plural(
                 nul,
-                "NUL character is in the texts and was kept",
-                "NUL characters are in the texts and were kept",
+                "NUL character was found in the texts and kept",
+                "NUL characters were found in the texts and kept",
             )
         )
     return remarks
@@ -157,9 +157,9 @@ def format_of(path: Path) -> Format:
     suffix = files.bare_suffix(path)
     if suffix not in _FORMATS:
         raise UserError(
-            "the ending of this file is that of no known format",
+            "unknown file extension",
             file=path,
-            hint="Say which it is: data.format=txt, jsonl, csv or parquet.",
+            hint="Set the format: data.format=txt, jsonl, csv or parquet.",
         )
     return _FORMATS[suffix]
 
@@ -294,7 +294,9 @@ def _parquet(path: Path, reading: Reading, _: object) -> Iterator[Part]:
                         raise files.too_long(path, row, len(text), reading.longest_line)
                     yield from of_row(row, text, reading.longest_part)
         except pa.ArrowException as error:
-            raise UserError(f"this is no whole Parquet file: {error}", file=path) from error
+            raise UserError(
+                f"this Parquet file is incomplete or damaged: {error}", file=path
+            ) from error
 
 
 @contextmanager
@@ -346,7 +348,7 @@ def require_text(value: object, field: str, line: int, file: str | Path) -> str:
     """Refuse what is no text; an empty one is."""
     if type(value) is not str:
         raise UserError(
-            f"the {field} is missing" if value is None else f"the {field} is no text",
+            f"the {field} is missing" if value is None else f"the {field} is not text",
             file=file,
             line=line,
             value=value,

@@ -61,9 +61,9 @@ def find(name: str, folder: str | None, *, key: str) -> Path:
     if place.is_dir():
         hint = _listing(place, "It holds")
         if key == "--input":
-            hint = f"{hint} An input is a file: lines of text, JSON lines or a table."
+            hint = f"{hint} Give a file: lines of text, JSON lines or a table."
         elif any(child.is_dir() for child in place.iterdir()):
-            hint = f"{hint} Texts in a folder for each class are read by data=text_folder."
+            hint = f"{hint} For texts with a folder for each class, use data=text_folder."
         raise UserError("this is a folder, not a file", key=key, value=name, hint=hint)
     raise UserError(f"there is no file {place}", key=key, value=name, hint=_near(place))
 
@@ -83,7 +83,7 @@ def find_all(names: str | list[str], folder: str | None, *, key: str) -> list[Pa
     for name in [names] if isinstance(names, str) else names:
         found.update(dict.fromkeys(_matching(name, folder, key)))
     if not found:
-        raise UserError("no file is named", key=key, value=names, hint=f"Write {key}=FILE.")
+        raise UserError("no file is given", key=key, value=names, hint=f"Write {key}=FILE.")
     return list(found)
 
 
@@ -92,7 +92,7 @@ def _matching(name: str, folder: str | None, key: str) -> list[Path]:
     # A file may be called `a[1].txt`.
     if not glob.has_magic(name) or place.is_file() or path.is_file():
         if place.is_dir() and not path.is_file():
-            problem = "this is a folder; its files are named by a pattern"
+            problem = "this is a folder; name its files with a pattern"
             hint = f"{_listing(place, 'It holds')} Write '{key}={name.rstrip('/')}/*.txt'."
             raise UserError(problem, key=key, value=name, hint=hint)
         return [find(name, folder, key=key)]
@@ -102,7 +102,7 @@ def _matching(name: str, folder: str | None, key: str) -> list[Path]:
         if files := [match for match in matches if match.is_file()]:
             _require_inside(files, pattern, key)
             return files
-    raise UserError(f"no file is called like {place}", key=key, value=name, hint=_near(place))
+    raise UserError(f"no file matches {place}", key=key, value=name, hint=_near(place))
 
 
 def _require_inside(files: list[Path], pattern: Path, key: str) -> None:
@@ -162,9 +162,10 @@ def require_utf8_marks(start: bytes, name: str | Path) -> None:
     # ASCII in UTF-16 without a mark is valid UTF-8, every other character being NUL.
     if start.count(0) * 10 > len(start):
         raise UserError(
-            f"the file is no text: {start.count(0):,} of its first {len(start):,} bytes are NUL",
+            f"the file is not text: {start.count(0):,} of its first {len(start):,} bytes are NUL",
             file=name,
-            hint="If it is UTF-16 without a mark, convert it: iconv -f utf-16le -t utf-8 IN > OUT.",
+            hint="If it is UTF-16 without a byte order mark, convert it: iconv -f utf-16le -t "
+            "utf-8 IN > OUT.",
         )
 
 
@@ -272,11 +273,11 @@ def _rest_of_line(source: Iterator[bytes]) -> int:
 def too_long(name: str | Path, line: int, length: int, longest: int) -> UserError:
     """The error for a line or text beyond the bound."""
     return UserError(
-        f"this line has {length:,} bytes; at most {longest:,} are read",
+        f"this line has {length:,} bytes; the limit is {longest:,}",
         file=name,
         line=line,
-        hint="Check that lines end where they should and quotes close; for texts that really are "
-        f"so long, write data.longest_line={length}.",
+        hint=f"Check line ends and closing quotes. If the texts are really this long, write "
+        f"data.longest_line={length}.",
     )
 
 
@@ -284,7 +285,7 @@ def _how_to_decode(data: bytes, start: int) -> str:
     near = data[max(0, start - 100_000) : start + 100_000].decode("utf-8", "replace")
     bad = near.count("\ufffd")
     if bad < sum(not c.isascii() for c in near) - bad:  # UTF-8, and only some bytes are damaged
-        return "The rest may be sound: iconv -c -f utf-8 -t utf-8 IN > OUT leaves such bytes out."
+        return "If only a few bytes are damaged: iconv -c -f utf-8 -t utf-8 IN > OUT removes them."
     return f"Convert the file: iconv -f {_likely_encoding(data)} -t utf-8 IN > OUT."
 
 
@@ -338,8 +339,8 @@ def lone_return(name: str | Path, line: int, column: int | None = None) -> UserE
         file=name,
         line=line,
         column=column,
-        hint="Where lines end with it alone, convert the file: "
-        r"tr '\r' '\n' < IN > OUT; otherwise remove it.",
+        hint="If it ends the lines, convert the file: "
+        r"tr '\r' '\n' < IN > OUT; otherwise, remove it.",
     )
 
 
@@ -348,7 +349,7 @@ def without_marks(lines: list[str], path: str | Path, notes: list[str]) -> list[
     marked = [number for number, line in enumerate(lines, 1) if line.startswith(MARK)]
     if not marked:
         return lines
-    marks = "{} at the start of a line, as joined files have them, {} removed; the first in "
+    marks = "{} at the start of a line, as in concatenated files, {} removed; the first in "
     notes.append(
         plural(
             len(marked),
@@ -379,7 +380,7 @@ def read_text(path: Path, *, longest: int = LONGEST_LINE, largest: int | None = 
 
 def empty(path: str | Path, what: str = "the file is empty") -> UserError:
     """The error for a file that holds no examples."""
-    return UserError(what, file=path, hint="Name a file with at least one example.")
+    return UserError(what, file=path, hint="Give a file with at least one example.")
 
 
 def bare_suffix(name: str | Path) -> str:

@@ -47,7 +47,7 @@ def load(place: Path, config: str | None, **options: Any) -> Dataset | DatasetDi
     """Load a data set's folder: split to rows.
 
     Raises:
-        UserError: It names files outside of it, or ones that are not read.
+        UserError: It names files outside of it, or ones that are not supported.
     """
     listed = {os.path.realpath(path) for path in _files(place).values()}
     with asking_nobody() as datasets:
@@ -97,11 +97,11 @@ def require_own(builder: DatasetBuilder, hub_id: str) -> None:
     for name in _used(builder):
         if not name.startswith(f"hf://datasets/{hub_id}@"):
             raise UserError(
-                "the set names a file that is not its own",
+                "the data set refers to a file outside of it",
                 key=KEY,
                 file=hub_id,
                 value=name,
-                hint="Ask its owner, or fetch the files that you want and name their folder.",
+                hint="Ask its owner, or download the files that you want and give their folder.",
             )
 
 
@@ -135,7 +135,7 @@ def _require_format(place: Path, builder: DatasetBuilder) -> None:
     kind = type(builder).__module__.rpartition(".")[2]
     if kind not in FORMATS:
         raise UserError(
-            f"files of this format ({kind}) are not read",
+            f"files of this format ({kind}) are not supported",
             key=KEY,
             value=str(place),
             hint="Write them as Parquet, JSON lines or CSV.",
@@ -173,7 +173,7 @@ def _patterns(card: Path) -> Iterator[str]:
         head = _head(card)
     except Exception as error:  # (of YAML, of Unicode, of the hub's own checks)
         raise UserError(
-            f"its head cannot be read: {first_line(error)}", key=KEY, file=card
+            f"its header cannot be read: {first_line(error)}", key=KEY, file=card
         ) from error
     configs = head.get("configs")
     for entry in configs if isinstance(configs, list) else ():
@@ -215,16 +215,16 @@ def _parts(place: Path) -> Iterator[tuple[Path, str]]:
             yield from ((state, str(part["filename"])) for part in read_json(state)["_data_files"])
     except (KeyError, TypeError, OSError) as error:
         raise UserError(
-            f"this is no data set that was saved: {first_line(error)}", key=KEY, value=str(place)
+            f"this is not a saved data set: {first_line(error)}", key=KEY, value=str(place)
         ) from error
 
 
 def _outside(place: Path, name: str, file: Path | None) -> UserError:
     return UserError(
-        f"this data set names a file that is not in {place}",
+        f"this data set refers to a file that is not in {place}",
         key=KEY,
         file=file,
         value=name,
-        hint="Files that are read lie in the folder itself and are not hidden: put it there, or "
-        "name the file that you want by data.path.",
+        hint="Files must be in the folder itself and not hidden. Move the file there, or give its "
+        "path with data.path.",
     )

@@ -18,11 +18,10 @@ class WithFolds:
     """Options of a source whose training split may be cut into folds.
 
     Args:
-        folds: How many parts the training split is cut into; each is held out in another run. Each
-            label is spread evenly over them, copies and groups (`data.group`) stay together, and
-            `data.seed` decides.
-        fold: The part that is held out in this run, from 1.
-        fold_split: The split that it becomes.
+        folds: Number of folds of the training split. Labels are spread evenly; duplicates and
+            groups (`data.group`) stay together; `data.seed` is the random seed.
+        fold: The fold to hold out in this run, from 1.
+        fold_split: The split that the held-out fold replaces.
     """
 
     folds: Annotated[int, Within(least=2)] | None = None
@@ -40,15 +39,20 @@ class WithFolds:
         if self.folds is None or self.fold is None:
             lacking = "folds" if self.folds is None else "fold"
             hint = "Write data.folds=5 data.fold=1, and in a sweep data.fold=1,2,3,4,5."
-            raise UserError("a fold is one of several", key=f"data.{lacking}", hint=hint)
+            raise UserError("set data.folds and data.fold", key=f"data.{lacking}", hint=hint)
         if self.fold > self.folds:
             raise UserError(f"there are {self.folds} folds", key="data.fold", value=self.fold)
         if getattr(self, "train", None) is None:
-            raise UserError("there is no training split to cut", key="data.folds", value=self.folds)
+            raise UserError(
+                "there is no training split to divide into folds",
+                key="data.folds",
+                value=self.folds,
+            )
         if (there := getattr(self, self.fold_split)) is not None:
             other = "validation" if self.fold_split == "test" else "test"
             raise UserError(
-                f"the fold that is held out becomes the {self.fold_split} split, and one is named",
+                f"the held-out fold is the {self.fold_split} split, but a file for that split is "
+                "given",
                 key=f"data.{self.fold_split}",
                 value=there,
                 hint=f"Write data.{self.fold_split}=null, or data.fold_split={other}.",
@@ -70,13 +74,13 @@ class WithFolds:
         learned, held, kept = hold_out(table, fields, self.fold, self.folds, seed, file=file)
         if not held.num_rows:
             raise UserError(
-                f"all {plural(kept, 'example')} of it are of labels that no other fold has",
+                f"all {plural(kept, 'example')} in it have labels that no other fold has",
                 key="data.fold",
                 value=self.fold,
                 file=file,
             )
         text = f"fold {self.fold} of {self.folds}: {plural(held.num_rows, 'example')} held out"
         if kept:
-            text += f", {kept} of labels that no other fold has learned from instead"
+            text += f", {kept} kept for training because no other fold has their labels"
         notes.append(text)
         return {"train": learned, self.fold_split: held}

@@ -15,8 +15,8 @@ class WithGroup:
     """Option of a source whose rows may belong together.
 
     Args:
-        group: The field whose rows stay together where splits are taken by share: all questions
-            about an article, all images of a person.
+        group: Field of groups whose rows stay in one split when splits are shares, such as all
+            questions on an article, or all images of a person.
     """
 
     group: str | None = None
@@ -34,6 +34,6 @@ class WithGroup:
         for row, value in enumerate(values):
             if value is None or value == "":
                 raise columns.fail(
-                    f"the {self.group}, by which rows stay together, is missing", row
+                    f"the {self.group}, the group that keeps rows together, is missing", row
                 )
         return table.append_column(GROUP, texts_of(columns, [str(value) for value in values]))

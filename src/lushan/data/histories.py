@@ -15,8 +15,8 @@ How = Literal["leave_last_out", "time"]
 TO_EVALUATE = 3
 """Interactions of a user below which none is left out: one to learn from, two to evaluate."""
 _HINTS: dict[How, str] = {
-    "time": "data.cuts=[0.8,0.9] says which shares come before.",
-    "leave_last_out": f"Users need {TO_EVALUATE} interactions or more, each with another item.",
+    "time": "data.cuts=[0.8,0.9] sets the two shares.",
+    "leave_last_out": f"Users need {TO_EVALUATE} or more interactions with different items.",
 }
 
 
@@ -96,7 +96,7 @@ def _leave_last_out(visits: Sequence[Visits], notes: list[str]) -> dict[str, lis
     if short:
         notes.append(
             f"{short} of {len(visits)} users have fewer than {TO_EVALUATE} interactions: they are "
-            "learned, and not evaluated"
+            f"used for training only"
         )
     return found
 
@@ -125,7 +125,7 @@ def _by_time(
             found[split].append(row)
     for split, count in unknown.items():
         if count:
-            notes.append(f"{split}: {count} users have no history before its time: left out")
+            notes.append(f"{split}: {count} users have no history before its time and were dropped")
     return found
 
 

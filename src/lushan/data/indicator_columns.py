@@ -42,10 +42,11 @@ def _labels(columns: Columns, names: Sequence[str], row: int) -> list[str] | Non
             return None
         if text not in _SET:
             raise columns.fail(
-                f"{name} is the column of a label, and holds 0 or 1",
+                f"{name} is the column of a label, so it must be 0 or 1",
                 row,
                 value=columns.values[name][row],
-                hint="data.label=[...] names such columns; a column of labels is data.label=NAME.",
+                hint="data.label=[...] is for indicator columns. For a column of labels, write "
+                "data.label=NAME.",
             )
         if _SET[text]:
             found.append(name)

@@ -50,7 +50,9 @@ class Items(Texts):
             names = []
             for item in value:
                 if (one := name_of(item)) is None:
-                    raise columns.fail(f"{name} holds what is no item's id", row, value=item)
+                    raise columns.fail(
+                        f"{name} contains a value that is not an item id", row, value=item
+                    )
                 names.append(one)
             rows.append(names)
         return word_lists(columns, rows)
@@ -62,7 +64,7 @@ class Features(Field):
 
     candidates: str = "candidates"
     what: ClassVar[str] = "numbers by feature"
-    sources: ClassVar[str] = "data=jsonl with what `lushan recommend RUN --split` has written."
+    sources: ClassVar[str] = "data=jsonl with the output of `lushan recommend RUN --split`."
 
     def preview(self, value: str) -> str:
         return value
@@ -78,7 +80,7 @@ class Features(Field):
             names = sorted(value)
             if first is not None and names != first:
                 raise columns.fail(
-                    f"{name} are {', '.join(names)}, and above they are {', '.join(first)}", row
+                    f"{name} are {', '.join(names)}, but above they are {', '.join(first)}", row
                 )
             first = names
             found.append(json.dumps(value, sort_keys=True))
@@ -98,12 +100,12 @@ def _unpacked(value: Any) -> Any:
 def _problem(value: Any, count: int | None) -> str | None:
     """Return what is wrong with the features of one row; None where nothing is."""
     if not isinstance(value, Mapping) or not value:
-        return "must hold a list of numbers by the name of each feature"
+        return "must map the name of each feature to a list of numbers"
     for name, numbers in value.items():
         if not isinstance(numbers, list) or (count is not None and len(numbers) != count):
-            return f"has not a number for each candidate under {name!r}"
+            return f"does not have a number for each candidate under {name!r}"
         if not all(type(n) in (int, float) and math.isfinite(n) for n in numbers):
-            return f"has what is no number under {name!r}"
+            return f"has a value that is not a number under {name!r}"
     return None
 
 

@@ -37,10 +37,11 @@ SPARSEST = 50
 """Cells of the table for each that holds something, at most."""
 _NEAR = 16
 """Characters from the end of what was read in which an error may be one of cutting."""
-_CUT = "An object needs a line of its own; was this one cut?"
+_CUT = "Each object needs its own line. Was this one truncated?"
 _FIRST_CUT = (
-    "Each object needs a line of its own, or all one array. Was the line cut? Of one object over "
-    "many lines the rows are got by jq -c '.KEY[]' IN > OUT, or of its values by jq -c '.[]'."
+    "Each object needs its own line, or the file must be one array. Was the line truncated? If "
+    "the file is one object over many lines, extract the rows with jq -c '.KEY[]' IN > OUT, or "
+    "its values with jq -c '.[]'."
 )
 
 
@@ -91,10 +92,11 @@ def columns_of(
         is_array = row.element is not None
         if len(found) * len(lines) > max(MOST_CELLS, SPARSEST * held):
             raise UserError(
-                f"the rows up to here have {len(found):,} different keys, each a few of them",
+                f"the rows up to here have {len(found):,} different keys, and each row has only a "
+                f"few of them",
                 file=name,
                 line=row.line,
-                hint="A key is the name of a column; what differs from row to row is a value.",
+                hint="Keys are column names. Put what differs between rows into values.",
             )
     if not lines:
         raise files.empty(name)
@@ -123,7 +125,7 @@ def unnested(rows: Iterable[Row], keys: Sequence[str], name: str | Path) -> Iter
     """Yield the elements of lists inside of rows as rows; see `columns_of`.
 
     Raises:
-        UserError: A row has no such list, or an element is no object.
+        UserError: A row has no such list, or an element is not an object.
     """
     for row in rows:
         try:
@@ -133,8 +135,8 @@ def unnested(rows: Iterable[Row], keys: Sequence[str], name: str | Path) -> Iter
                 f"there is no list of objects at {'.'.join(keys)}",
                 file=name,
                 line=row.line,
-                hint="data.each=KEY.KEY names lists that lie in one another, from the outermost; "
-                "data.each=null reads each row as it is.",
+                hint="data.each=KEY.KEY gives nested lists from the outermost. data.each=null "
+                "reads each row as it is.",
             ) from None
         yield from (Row(row.line, value, 0) for value in values)
 
@@ -198,7 +200,7 @@ def parse_line(line: str, number: int, path: str | Path) -> dict[str, Any]:
         row = parse_json(line, bounded=False)
     except json.JSONDecodeError as error:
         raise UserError(
-            f"this is no whole JSON: {error.msg}",
+            f"this JSON is incomplete: {error.msg}",
             file=path,
             line=number,
             column=error.colno,
@@ -207,7 +209,7 @@ def parse_line(line: str, number: int, path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"this JSON cannot be read: {error}", file=path, line=number) from None
     if not isinstance(row, dict):
-        raise UserError("a JSON object is expected in each line", file=path, line=number, value=row)
+        raise UserError("expected a JSON object in each line", file=path, line=number, value=row)
     return row
 
 
@@ -236,8 +238,8 @@ class _Scanner:
         if self._next():
             raise self._bad(
                 "there is more text after the end of the array",
-                hint="A file is one array, or has an object in each line; of lines that are lists "
-                "of messages jq -c '{messages: .}' IN > OUT makes such.",
+                hint="A file is one array, or has an object in each line. To convert lines that "
+                "are lists of messages: jq -c '{messages: .}' IN > OUT.",
             )
 
     def wrapper(self) -> Iterator[Row]:
@@ -252,7 +254,7 @@ class _Scanner:
             elif self._is_rows(self._value()):
                 raise self._bad(
                     f"both {DATA!r} and {key!r} could be the rows",
-                    hint=f"Take out those that are meant: jq -c '.{DATA}[]' IN > OUT.",
+                    hint=f"Extract the rows that you want: jq -c '.{DATA}[]' IN > OUT.",
                 )
             mark = self._expect(",}", "a comma or the end of the object")
         if self._next():
@@ -280,7 +282,7 @@ class _Scanner:
             texts = texts or (number == 1 and isinstance(value, str))
             row = {"text": value} if texts and isinstance(value, str) else row_of(value)
             if row is None:
-                problem = f"element {number} of the array is no object"
+                problem = f"element {number} of the array is not an object"
                 raise UserError(problem, file=self.name, line=line, value=value, hint=ROWS_ARE)
             yield Row(line, row, number)
             mark = self._expect(",]", f"a comma or the end of the array after element {number}")
@@ -303,7 +305,7 @@ class _Scanner:
         if not mark or mark not in marks:
             raise self._bad(
                 f"{what} is expected" if mark else f"the file ends where {what} is expected",
-                hint="Was the file cut off?" if not mark else None,
+                hint="Was the file truncated?" if not mark else None,
             )
         self._advance(self.at + 1)
         return mark
@@ -343,8 +345,8 @@ class _Scanner:
                     self._advance(self.at + offset)
                     what = "the file" if number is None else f"element {number}"
                     raise self._bad(
-                        f"{what} is no whole JSON: {error.msg}",
-                        hint="Was the file cut off?" if open_text else None,
+                        f"{what} is incomplete JSON: {error.msg}",
+                        hint="Was the file truncated?" if open_text else None,
                     ) from None
                 continue
             except ValueError as error:
@@ -360,8 +362,8 @@ class _Scanner:
         if (length := end - self.at) > self.longest:
             what = "this value" if number is None else f"element {number}"
             raise self._bad(
-                f"{what} has {length:,} characters or more; at most {self.longest:,} are read",
-                hint="Check that quotes and brackets close; for elements that really are so long, "
+                f"{what} has {length:,} characters or more; the limit is {self.longest:,}",
+                hint=f"Check closing quotes and brackets. If the elements are really this long, "
                 f"write data.longest_line={2 * length}.",
             )
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from lushan.errors import UserError
 
-ROWS_ARE = "Each is an object with the fields of a row, a list of messages, or all are texts."
+ROWS_ARE = (
+    "Each must be an object with the fields of a row, or a list of messages; or all must be texts."
+)
 _BY_COLUMNS = (
-    "It has a value for each row: in pandas, to_json(FILE, orient='records', lines=True) writes "
+    "It is organised by columns. In pandas, to_json(FILE, orient='records', lines=True) writes "
     "rows."
 )
 _BY_NAMES = (

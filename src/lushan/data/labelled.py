@@ -34,7 +34,7 @@ MOST_CLASSES = 10
 FEWEST_ROWS = 20
 """Rows below which a label a row says nothing of a column."""
 _UNLABELLED = (
-    "Add it, or leave such rows out: data.unlabelled=drop; for a test split without labels: "
+    "Add it, or drop these rows with data.unlabelled=drop. If the test split has no labels, write "
     "data.test=null."
 )
 
@@ -44,16 +44,16 @@ class Labelled:
     """Options of a source that reads labelled texts.
 
     Args:
-        text: The column of the texts, or two for pairs; null finds it by its name.
-        label: The column of the labels, or several with a 0 or 1 for a label each; null finds it
-            by its name.
-        id: The column of the examples' names; null numbers them by their lines.
-        label_separator: What stands between several labels in one field: `,`.
-        label_names: Names of labels that are written as numbers from 0, or as indicators.
-        multi_hot: Whether lists of labels are indicators, with 0 or 1 for each label; null decides
-            by their values.
-        unlabelled: What is done with rows that have no label: `refuse` the file, or `drop` them,
-            counted in a note.
+        text: Column of the texts, or two columns for pairs; null detects it by name.
+        label: Column of the labels, or several columns with 0 or 1 for one label each; null detects
+            it by name.
+        id: Column of the ids of examples; null uses line numbers.
+        label_separator: Separator of several labels in one field, such as `,`.
+        label_names: Names of labels that are numbers from 0 or indicators.
+        multi_hot: Whether lists of labels are indicators, with 0 or 1 for each label; null detects
+            it from the values.
+        unlabelled: How to handle rows without a label: `refuse` the file, or `drop` them with a
+            note.
     """
 
     text: str | list[str] | None = None
@@ -116,10 +116,12 @@ class Labelled:
             return list(before)
         texts = self._named_texts(names, label, file)
         if before and len(before) != len(texts):
-            problem = f"{before[0]} was read before, and here it would be {' and '.join(texts)}"
+            here = " and ".join(texts)
+            problem = f"{before[0]} was the text column so far, but in this file it would be {here}"
             if len(before) > 1:
                 problem = (
-                    f"{' and '.join(before)} were read before, and this file has not both of them"
+                    f"{' and '.join(before)} were the text columns so far, but this file does not "
+                    f"have both"
                 )
             raise UserError(
                 problem,
@@ -165,7 +167,7 @@ class Labelled:
             return found
         more = ""
         if split == "test":
-            more = " A test split without labels: data.test=null; `lushan predict` labels such."
+            more = " If the test split has no labels, write data.test=null."
         raise which("the labels", "data.label", names, columns.file, more=more)
 
     def ids(self, columns: Columns) -> pa.Array:
@@ -186,7 +188,7 @@ class Labelled:
                 raise columns.fail(
                     f"the {self.id} {name!r} is already in {columns.place(seen[name])}",
                     row,
-                    hint="Each example needs its own; data.id=null numbers them by line.",
+                    hint="Each example needs its own id. data.id=null uses line numbers.",
                 )
             seen[name] = row
         return texts_of(columns, list(seen))
@@ -219,8 +221,8 @@ class Labelled:
             )
             hint, found = _UNLABELLED, values[gaps[0]]
             if found == UNDECIDED:
-                problem = f"{problem}: {UNDECIDED!r} says that annotators did not agree"
-                hint = f"{hint} Where it is a label: 'data.label_names=[\"{UNDECIDED}\",...]'."
+                problem = f"{problem}: {UNDECIDED!r} means that the annotators did not agree"
+                hint = f"{hint} If it is a label: 'data.label_names=[\"{UNDECIDED}\",...]'."
             raise columns.fail(f"the {problem}{others}", gaps[0], hint=hint)
         notes.append(f"{split}: {len(gaps):,} of {len(values):,} rows dropped: they have no label")
         left_out = set(gaps)
@@ -271,7 +273,7 @@ class Labelled:
                 raise UserError(
                     f"the labels are {here}, and {there} in {file}",
                     file=columns.file,
-                    hint="All splits are encoded in one way; see data.multi_hot.",
+                    hint="All splits must use the same encoding; see data.multi_hot.",
                 )
         known[str(columns.file)] = width
 
@@ -295,7 +297,7 @@ def _require_longest(columns: Columns, texts: Sequence[str], label: str | None) 
     longer = max(others, key=lambda name: _characters(columns, name), default=None)
     if longer is not None and _characters(columns, longer) > _characters(columns, texts[0]):
         raise UserError(
-            f"which column holds the texts? {longer} has longer ones than {texts[0]}",
+            f"it is unclear which column is the text: {longer} has longer texts than {texts[0]}",
             key="data.text",
             file=columns.file,
             hint=f"Write data.text={longer}, or data.text=[{texts[0]},{longer}] to read both.",

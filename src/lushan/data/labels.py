@@ -44,7 +44,7 @@ def labels_of(corpus: Splits) -> list[str]:
         return corpus.labels
     if "train" not in corpus.splits:
         raise UserError(
-            "labels come from the training split, and there is none",
+            "labels come from the training split, but there is none",
             key="data.train",
             hint="Write data.train=FILE.",
         )
@@ -54,14 +54,14 @@ def labels_of(corpus: Splits) -> list[str]:
         raise UserError(
             "the training split has no labels",
             file=file,
-            hint="Name the column that holds them: data.label=NAME.",
+            hint="Set the column of the labels: data.label=NAME.",
         )
     found = classified(train, fields)
     if found is None:
         raise UserError(
             "the labels are numbers",
             file=file,
-            hint="Numbers are learned by task.kind=regression.",
+            hint="For numbers, use task.kind=regression.",
         )
     labels = sorted(distinct_classes(train, fields))
     if not labels:

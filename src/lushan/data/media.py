@@ -101,7 +101,7 @@ class Media:
             with contextlib.suppress(OSError, ValueError):
                 path = self.place / name
                 if inside.is_bound(name) and path.exists() and not path.is_file():
-                    return "What is called so is no file."
+                    return "This name exists, but it is not a file."
             found = itertools.islice(self.place.rglob("*.*"), MOST_NAMES)
             there = sorted(p.relative_to(self.place).as_posix() for p in found if p.is_file())
         else:
@@ -142,11 +142,11 @@ class Media:
             name.encode()
         except UnicodeEncodeError as error:
             raise UserError(
-                "the name of a file in it is not UTF-8",
+                "it contains a file name that is not UTF-8",
                 key=self.key,
                 file=self.place,
                 value=name,
-                hint="Rename the file, or the folder that it lies in.",
+                hint="Rename the file or its folder.",
             ) from error
 
     def _archived(self) -> dict[str, Reference]:
@@ -157,7 +157,7 @@ class Media:
                 f"this archive cannot be read: {first_line(error)}",
                 key=self.key,
                 file=self.place,
-                hint="A folder, or a .tar, .tar.gz or .zip file is expected.",
+                hint="Give a folder, or a .tar, .tar.gz or .zip file.",
             ) from error
 
     def _unpacked(self) -> Iterator[tuple[str, bytes]]:
@@ -190,8 +190,8 @@ class WithMedia:
     """Option of a source whose rows may name images.
 
     Args:
-        media: Folder or archive (.tar, .tar.gz, .zip) in which images lie that rows name, below
-            `dir` where there is one; or one for each split: `{train: a.tar, test: b.tar}`.
+        media: Folder or archive (.tar, .tar.gz, .zip) of the images that rows refer to, below `dir`
+            if that is set; or one for each split: `{train: a.tar, test: b.tar}`.
     """
 
     media: str | dict[str, str] | None = None
@@ -328,5 +328,5 @@ def _require_end(packed: tarfile.TarFile) -> None:
     packed.fileobj.seek(packed.offset)
     block = packed.fileobj.read(tarfile.BLOCKSIZE)
     if len(block) < tarfile.BLOCKSIZE or block.strip(b"\0"):
-        raise tarfile.ReadError("it is damaged or cut off")
+        raise tarfile.ReadError("it is damaged or truncated")
     packed.fileobj.read(MOST_PADDING)  # where it is packed, its checksum is behind this

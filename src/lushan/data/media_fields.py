@@ -127,7 +127,7 @@ def _read(columns: Columns, row: int, value: Any) -> Sequence[parts.Part]:
         return [parts.text(value)] if value else []
     if not parts.are_parts(value):
         raise columns.fail(
-            "the content is no text, nor a list of parts of texts and images",
+            "the content must be a text, or a list of text and image parts",
             row,
             value=value,
             hint='A part is {"type": "text", "text": "…"} or {"type": "image", "image": "a.png"}.',

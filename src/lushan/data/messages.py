@@ -227,11 +227,11 @@ def weight_from(message: Mapping[str, Any]) -> float | None:
     if weight is None and train is None:
         return None
     if train is not None and (not isinstance(train, bool | int) or train not in (0, 1)):
-        raise Malformed("train is true or false")
+        raise Malformed("train must be true or false")
     if weight is not None:
         is_number = isinstance(weight, int | float)
         if not is_number or not math.isfinite(weight) or weight < 0:
-            raise Malformed("weight is a number that is not negative")
+            raise Malformed("weight must be a number of 0 or more")
     return float(1 if weight is None else weight) * (1 if train is None else int(train))
 
 
@@ -253,7 +253,7 @@ def calls_from(value: object) -> list[dict[str, Any]]:
 def _call(call: Any) -> dict[str, Any]:
     function = call.get("function", call) if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        raise Malformed("a tool call has a name and arguments")
+        raise Malformed("a tool call must have a name and arguments")
     arguments = function.get("arguments", function.get("parameters"))
     arguments = _parsed(arguments) if arguments not in (None, "") else {}
     inner = {"name": function["name"], "arguments": arguments}
@@ -281,7 +281,7 @@ def tools_from(value: object) -> list[dict[str, Any]] | None:
     for tool in map(_parsed, tools):
         function = tool.get("function", tool) if isinstance(tool, Mapping) else None
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            raise Malformed("a tool is a mapping with a name")
+            raise Malformed("a tool must be a mapping with a name")
         found.append({"type": "function", "function": tool} if function is tool else dict(tool))
     return found
 

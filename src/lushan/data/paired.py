@@ -24,10 +24,10 @@ class Paired(Labelled):
     """Options of a source that reads texts with what is to be made of them.
 
     Args:
-        source: The column of the texts to read; a list of texts, such as sentences, is joined. Of a
-            column of mappings, `translation.de` is the key `de`.
-        target: The column of the texts to write; a list is several references, and so are several
-            columns, of which some may be empty in a row.
+        source: Column of the source texts; a list of texts, such as sentences, is joined. For a
+            column of mappings, `translation.de` selects the key `de`.
+        target: Column of the target texts. A list, or several columns, contains several references;
+            some of the columns can be empty in a row.
     """
 
     source: str | None = None
@@ -80,7 +80,7 @@ class Paired(Labelled):
         for option in ("text", "label"):
             if (given := getattr(self, option)) is not None:
                 raise UserError(
-                    "pairs have a source and a target, not this",
+                    "expected a pair of source and target",
                     key=f"data.{option}",
                     value=given,
                     hint=f"Write data.{option}=null.",
@@ -96,7 +96,7 @@ class Paired(Labelled):
             known = [name for name in TARGETS if name != source]
             return [_column(columns, "target", known, self.target)]
         if not self.target:
-            raise UserError("one column at least", key="data.target", value=self.target)
+            raise UserError("at least one column is required", key="data.target", value=self.target)
         return [_column(columns, "target", (), name) for name in self.target]
 
 
@@ -166,17 +166,19 @@ def _references(
         if len(names) > 1 and value in (None, "", []):  # another column has one
             continue
         if value == []:
-            raise columns.fail(f"the list of {name} is empty", row, hint="Each source needs one.")
+            raise columns.fail(
+                f"the list of {name} is empty", row, hint="Each source needs a target."
+            )
         for text in value if isinstance(value, list | tuple) else [value]:
             _require_text(columns, row, name, text)
             if not text.strip():
                 raise columns.fail(
-                    f"the {name} is empty", row, hint="Give it one, or leave the example out."
+                    f"the {name} is empty", row, hint="Add it, or remove the example."
                 )
             found.append(text)
     if not found:
         raise columns.fail(
-            f"none of {', '.join(names)} holds a text", row, hint="Each source needs one."
+            f"none of {', '.join(names)} has a text", row, hint="Each source needs a target."
         )
     return found
 
@@ -186,4 +188,4 @@ def _require_text(columns: Columns, row: int, name: str, value: object) -> None:
         return
     if value is None:
         raise columns.fail(f"the {name} is missing", row)
-    raise columns.fail(f"the {name} is no text, nor a list of texts", row, value=value)
+    raise columns.fail(f"the {name} must be a text or a list of texts", row, value=value)

@@ -41,7 +41,7 @@ class Negatives(Field):
 def _texts(columns: Columns, row: int, value: Any) -> list[str]:
     found = [value] if isinstance(value, str) else list(value or [])
     if not all(isinstance(text, str) for text in found):
-        raise columns.fail("negatives are a list of texts", row, value=value)
+        raise columns.fail("negatives must be a list of texts", row, value=value)
     return [text for text in found if text.strip()]
 
 
@@ -61,7 +61,7 @@ class Scores(Field):
 
     def _numbers(self, columns: Columns, row: int, value: Any) -> list[float]:
         if not isinstance(value, list) or not all(_is_finite(number) for number in value):
-            raise columns.fail("scores are a list of numbers", row, value=value)
+            raise columns.fail("scores must be a list of numbers", row, value=value)
         return value
 
 
@@ -80,12 +80,14 @@ class Vectors(Field):
         for row, value in _values(columns, name):
             several = value if isinstance(value, list) else []
             if not several or not all(isinstance(vector, list) for vector in several):
-                raise columns.fail("vectors are a list of lists of numbers", row, value=value)
+                raise columns.fail("vectors must be a list of lists of numbers", row, value=value)
             if not all(_is_finite(number) for vector in several for number in vector):
-                raise columns.fail("vectors are lists of numbers", row)
+                raise columns.fail("vectors must be lists of numbers", row)
             width = width or len(several[0])
             if not width or any(len(vector) != width for vector in several):
-                raise columns.fail(f"vectors have as many numbers as the first, {width}", row)
+                raise columns.fail(
+                    f"all vectors must have as many numbers as the first, {width}", row
+                )
         rows = [value for _, value in _values(columns, name)]
         return pa.array(rows, pa.list_(pa.list_(pa.float32())))
 
@@ -110,7 +112,7 @@ class Relevance(StoredNumber, Field):
         except (TypeError, ValueError):
             found = math.nan
         if not 0 <= found <= 1:
-            raise columns.fail("relevance is a number from 0 to 1", row, value=value)
+            raise columns.fail("relevance must be a number from 0 to 1", row, value=value)
         return found
 
 
@@ -133,9 +135,10 @@ class Passage(Text):
             if isinstance(value, list) and value and isinstance(value[0], str):
                 if len(value) > 1:
                     raise columns.fail(
-                        f"{name} has {len(value)} texts, and a row has one right passage",
+                        f"{name} has {len(value)} texts, but a row must have one relevant passage",
                         row,
-                        hint=f"A row for each: jq -c '.{name}[] as $one | . + {{{name}: $one}}' "
+                        hint=f"To write a row for each: jq -c '.{name}[] as $one | . + "
+                        f"{{{name}: $one}}' "
                         "IN > OUT.",
                     )
                 values[row] = value[0]
@@ -159,11 +162,12 @@ class Right(Passage):
             row = next((r for r, value in enumerate(ratings) if value != ratings[0]), None)
             if row is not None:
                 raise columns.fail(
-                    f"each pair is learned as a right one, and {other} says how right it is: "
+                    f"each pair counts as relevant, but {other} grades the relevance: "
                     f"{ratings[0]!r} in {columns.place(0)}, here {ratings[row]!r}",
                     row,
-                    hint="Leave only right pairs in the file; task=reranker task.loss=pointwise "
-                    "learns from a number from 0 to 1. If it says something else, rename it.",
+                    hint="Keep only relevant pairs in the file. For grades from 0 to 1, use "
+                    "task=reranker task.loss=pointwise. If the column means something else, "
+                    "rename it.",
                 )
         return super().read(columns, name)
 
@@ -249,7 +253,7 @@ def require_taught(table: pa.Table, column: str, *, key: str) -> None:
     asked = column == "vectors"
     if column not in table.column_names:
         raise UserError(
-            f"a teacher's {column} are learned, and the rows have none",
+            f"the loss needs a teacher's {column}, but the rows have none",
             key=key,
             hint="`lushan search INDEX --input FILE --relevant COLUMN --negatives 4"
             f"{' --vectors' if asked else ' --rerank RUN'}` writes them.",
@@ -258,9 +262,9 @@ def require_taught(table: pa.Table, column: str, *, key: str) -> None:
         count = len(row.get("negatives") or ())
         if len(row[column]) != 1 + count + asked or not (count or asked):
             raise UserError(
-                f"{len(row[column])} {column} of {'a query, ' if asked else ''}a right passage "
-                f"and {count} negatives",
+                f"{len(row[column])} {column} of {'a query, ' if asked else ''}a relevant "
+                f"passage and {count} negatives",
                 file=row["file"],
                 line=row["line"],
-                hint="A teacher gives each one, in this order.",
+                hint="The teacher must score each of them, in this order.",
             )

@@ -79,9 +79,9 @@ def pieces_of(path: Path, format: Format, table: Table | None, examples: int) ->
         with path.open("rb") as file:
             if unpacking.is_packed(path):
                 raise UserError(
-                    "a packed file cannot be read from its middle",
+                    "a compressed file cannot be read in parts",
                     file=path,
-                    hint="Unpack it first: gunzip -k FILE, or what else packed it.",
+                    hint="Decompress it first, for example with gunzip -k FILE.",
                 )
             if format == "table":
                 yield from _of_rows(file, path, table or Table(), examples)

@@ -54,10 +54,10 @@ def require_tokenizer(processor: Processor) -> PreTrainedTokenizerFast:
     found = tokenizer_of(processor)
     if found is None:
         raise UserError(
-            "this task reads text, and the processor has no tokenizer",
+            "this task needs text, but the processor has no tokenizer",
             key="processor",
             value=type(processor).__name__,
-            hint="Write processor=bpe, or processor=pretrained with the path of one.",
+            hint="Write processor=bpe, or processor=pretrained with the path of a tokenizer.",
         )
     return found
 
@@ -71,10 +71,11 @@ def require_image_processor(processor: Processor) -> Any:
     found = getattr(processor, "image_processor", processor)
     if "pixel_values" not in getattr(found, "model_input_names", ()):
         raise UserError(
-            "this task reads images, and the processor makes none of them",
+            "this task needs images, but the processor does not support them",
             key="processor",
             value=type(processor).__name__,
-            hint="Write processor=image, or processor=pretrained with the path of one.",
+            hint="Write processor=image, or processor=pretrained with the path of an image "
+            "processor.",
         )
     return found
 
@@ -92,12 +93,13 @@ def pretrained(path: str, prefix_space: bool = True, scripts: list[str] | None =
     """Load the processor of a checkpoint: its tokenizer, its image processor, or both in one.
 
     Args:
-        path: A folder, a .gguf file, `pkg://package/inside`, a hub id, or an earlier run's folder.
-        prefix_space: Byte-level tokenizers (RoBERTa, ModernBERT) and SentencePiece's (XLM-R, E5)
-            read a text's first word, and every word of a sentence that is already split, as if a
-            space stood before it, which is wrong where the words are Chinese characters. Others do
-            not know the difference.
-        scripts: As in `model`, which is to have the same.
+        path: A folder, a .gguf file, `pkg://package/inside`, a Hub id, or the folder of an earlier
+            run.
+        prefix_space: Byte-level tokenizers (RoBERTa, ModernBERT) and SentencePiece (XLM-R, E5)
+            tokenize the first word of a text, and every word of a pre-split sentence, as if a space
+            preceded it. Turn this off if words are Chinese characters. It has no effect on other
+            tokenizers.
+        scripts: As in `model`; both must have the same value.
 
     Raises:
         UserError: There is none, or its tokenizer has no fast version.
@@ -190,8 +192,8 @@ def require_same_ids(
         return None
     first = differ[0]
     problem = (
-        f"{len(differ):,} of {len(both):,} ids are other tokens to the weights of {path}: "
-        f"{first} is {mine[first]!r} here and was {theirs[first]!r} there"
+        f"{len(differ):,} of {len(both):,} ids are different tokens for the weights of {path}: "
+        f"{first} is {mine[first]!r} here, but {theirs[first]!r} there"
     )
     if len(differ) > _MOST_RENAMED * len(both):
         raise UserError(

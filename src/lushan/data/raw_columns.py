@@ -70,15 +70,15 @@ class Columns:
             if len(value) == 1:
                 return self.image(row, value[0], kind)
             raise self.fail(
-                f"one {kind} is read of a row, and it has {len(value)}",
+                f"a row must have one {kind}, but this one has {len(value)}",
                 row,
-                hint="Dialogues hold several: task=chat data=chat.",
+                hint="For several, use dialogues: task=chat data=chat.",
             )
         if not isinstance(value, str) or not value:
             raise self.fail(f"the {kind} is missing", row, value=value)
         if self.media is None:
             raise self.fail(
-                f"the {kind} is the name of a file, and where the files lie is not known",
+                f"the {kind} is a file name, but the folder is unknown",
                 row,
                 value=value,
                 hint="Write data.media=FOLDER, or an archive (.tar, .tar.gz, .zip).",
@@ -87,7 +87,10 @@ class Columns:
         if found is None:
             hint = self.media.near(value)
             raise self.fail(
-                f"no {kind} of this name in {self.media.place}", row, value=value, hint=hint
+                f"there is no {kind} of this name in {self.media.place}",
+                row,
+                value=value,
+                hint=hint,
             )
         return found
 
@@ -145,7 +148,7 @@ def strings(columns: Columns, name: str) -> pa.Array:
     for row, value in enumerate(values):
         if type(value) is not str:
             raise columns.fail(
-                f"the {name} is missing" if value is None else f"the {name} is no text",
+                f"the {name} is missing" if value is None else f"the {name} is not text",
                 row,
                 value=value,
             )
@@ -182,7 +185,7 @@ def halves(columns: Columns, values: Sequence[Sequence[str]]) -> UserError:
                         f"half of a surrogate pair, \\u{ord(character):04x}, at character "
                         f"{place + 1} of the text",
                         row,
-                        hint="An emoji was cut there; remove the rest of it.",
+                        hint="An emoji was cut in half; remove the rest of it.",
                     )
     raise AssertionError("no surrogate in these values")
 

@@ -66,9 +66,9 @@ def format_of(
         return own
     if suffix not in ENDINGS:
         raise UserError(
-            "the ending of this file is that of no known format",
+            "unknown file extension",
             file=name,
-            hint=f"Say which it is: --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.",
+            hint=f"Set the format: --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.",
         )
     return ENDINGS[suffix]
 
@@ -179,8 +179,9 @@ class Input:
                 value=error.value,
                 file=error.file,
                 line=error.line,
-                hint="It is read as the run's data is, a word a line. A text in each line is read "
-                "by --format txt; other columns by data.separator and data.token_column.",
+                hint="The file is read like the run's data, with one word a line. For one text a "
+                "line, write --format txt. For other columns, set data.separator and "
+                "data.token_column.",
             ) from error
         values = {n: sentences.column(n).to_pylist() for n in ("tokens", "line")}
         return Columns({"tokens": values["tokens"]}, values["line"], self.name)
@@ -195,7 +196,8 @@ class Input:
         hint = f"Write data.token_column=N, from 0 to {width - 1}, or -1 for the last."
         if before is not None and (width > before or column):
             raise UserError(
-                f"{width} columns, and the run's files have {before}: which one holds the words?",
+                f"the file has {width} columns and the run's files have {before}, so the word "
+                f"column is unknown",
                 key="data.token_column",
                 file=self.name,
                 hint=hint,

@@ -35,7 +35,7 @@ def of_data_url(url: str) -> bytes:
     Raises:
         UserError: It is another URL or a name, is no base64, or no image that can be decoded.
     """
-    data = _of_url(DATA_URL, url, "an image is a data URL in base64: data:image/png;base64,…")
+    data = _of_url(DATA_URL, url, "an image must be a base64 data URL: data:image/png;base64,…")
     images.decode(data, "of the data URL")
     return data
 
@@ -46,7 +46,7 @@ def video_of_data_url(url: str) -> bytes:
     Raises:
         UserError: It is another URL or a name, is no base64, or no video that can be read.
     """
-    data = _of_url(VIDEO_URL, url, "a video is a data URL in base64: data:video/mp4;base64,…")
+    data = _of_url(VIDEO_URL, url, "a video must be a base64 data URL: data:video/mp4;base64,…")
     clips.frames_of(data, "of the data URL", Sampling(frames=1))
     return data
 
@@ -58,7 +58,7 @@ def _of_url(pattern: str, url: str, problem: str) -> bytes:
     try:
         return base64.b64decode(url[found.end() :], validate=True)
     except binascii.Error as error:
-        raise UserError(f"this is no base64: {error}") from error
+        raise UserError(f"this is not base64: {error}") from error
 
 
 def ending(data: bytes) -> str:
@@ -110,7 +110,7 @@ def restored(content: bytes, *, is_path: bool) -> Reference:
         raise UserError(
             "this image has changed since it was encoded",
             file=path,
-            hint="Start the command again: what changed is encoded again.",
+            hint="Run the command again to encode the changed files again.",
         )
     return {"path": path, "bytes": data}
 

@@ -38,13 +38,14 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
     """Options of a source whose rows have named fields of any type.
 
     Args:
-        fields: Name of what a task reads to the field that holds it, of tasks whose fields have no
-            option of their own; others are found by their names.
-        tokens: The field with the list of words; null finds it by its name.
-        tags: The field with their tags; null finds it by its name.
-        spans: The field with entities as characters of the text; null finds it.
-        span_end: Whether a span's end is the character after the last one, or the last one.
-        longest_line: Bytes of the longest line, or characters of the longest text, that is read.
+        fields: From a field of the task to the field of the data, for fields without their own
+            option. Other fields are detected by name.
+        tokens: Field with the list of words; null detects it by name.
+        tags: Field with the list of tags; null detects it by name.
+        spans: Field with entities as character spans of the text; null detects it by name.
+        span_end: Whether the end of a span is exclusive (the character after the last one) or
+            inclusive.
+        longest_line: Maximum size in bytes of a line, or in characters of a text.
     """
 
     fields: dict[str, str] | None = None
@@ -151,11 +152,11 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         if spans is not None:
             return self._from_spans(columns, spans, split, notes)
         raise UserError(
-            "which fields hold the words and their tags?",
+            "it is unclear which fields contain the words and their tags",
             key="data.tokens",
             file=columns.file,
             hint="Write data.tokens=NAME data.tags=NAME, or for texts with entities "
-            "data.text=NAME data.spans=NAME; a word and its tag a line are read by data=conll; "
+            "data.text=NAME data.spans=NAME. For one word and tag a line, use data=conll; "
             f"the fields are: {listed(columns.values)}.",
         )
 
@@ -193,7 +194,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
                 raise columns.fail(
                     f"{len(words)} in {field} and {len(marks)} in {tags_field}",
                     row,
-                    hint="Each word has one tag; a text is split into words at its blanks.",
+                    hint="Each word needs one tag. A text is split into words at spaces.",
                 )
             named.append([self._tag(columns, row, mark) for mark in marks])
         return with_places(
@@ -223,20 +224,20 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
             value = int(value)
         if type(value) is int and names is None:
             raise columns.fail(
-                "the tags are numbers, and their names are not known",
+                "the tags are numbers without names",
                 row,
                 value=value,
-                hint="Name them in their order: data.label_names=[O,B-PER,I-PER,...].",
+                hint="Name the tags in order: data.label_names=[O,B-PER,I-PER,...].",
             )
         if type(value) is int and names is not None and 0 <= value < len(names):
             return names[value]
-        raise columns.fail("this is no tag", row, value=value if value is not None else "null")
+        raise columns.fail("this is not a tag", row, value=value if value is not None else "null")
 
     # Texts with spans
 
     def _from_spans(self, columns: Columns, field: str, split: str, notes: list[str]) -> pa.Table:
         name = self._text_columns(columns.usual(self.text), field, columns.file)[0]
-        strings(columns, name)  # refuses what is no text
+        strings(columns, name)  # refuses what is not text
         tokens, tags = [], []
         widened = lost = total = 0
         for row, (text, value) in enumerate(
@@ -255,12 +256,12 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
             tags.append(marks)
         if widened:
             what = plural(widened, "entity", "entities")
-            note = f"{split}: {what} of {total:,} ended inside a word, widened to it"
+            note = f"{split}: {what} of {total:,} ended inside a word; extended to its end"
             if 2 * widened > total:
-                note += "; data.span_end=inclusive if ends are the last character"
+                note += "; data.span_end=inclusive if an end is the last character"
             notes.append(note)
         if lost:
-            notes.append(f"{split}: {lost} entities lost words to the one before them")
+            notes.append(f"{split}: {lost} entities lost words to the previous entity")
         return with_places(
             {
                 "id": self.ids(columns),
@@ -276,11 +277,11 @@ def _require_columns(fields: Fields, columns: Columns) -> None:
     for name, field in fields.items():
         if not (field.optional or field.is_column() or isinstance(field, LABEL_FIELDS)):
             raise UserError(
-                f"this task reads {name}, a {field.what} each, which this source does not give",
+                f"this task needs {name} (a {field.what} for each example), but this source does "
+                f"not have it",
                 key="data",
                 file=columns.file,
-                hint=f"They are given by {field.sources.rstrip('.')}; the fields are: "
-                f"{listed(columns.values)}.",
+                hint=f"Use {field.sources.rstrip('.')}; the fields are: {listed(columns.values)}.",
             )
 
 
@@ -289,7 +290,7 @@ def _require_words(columns: Columns, row: int, field: str, words: Any) -> None:
         raise columns.fail(f"{field} must be a list of words", row, value=words)
     for place, word in enumerate(words):
         if not isinstance(word, str):
-            raise columns.fail(f"word {place + 1} of {field} is no text", row, value=word)
+            raise columns.fail(f"word {place + 1} of {field} is not text", row, value=word)
 
 
 def words_of(values: Sequence[Any], marks: re.Pattern[str] = _BLANKS) -> list[Any]:

@@ -114,26 +114,27 @@ class Source(WithFolds, abc.ABC):
     """Splits, and how their examples become batches.
 
     Args:
-        train: The training split: a file, or a name.
-        validation: Likewise, or the share of the training split to take: 0.1.
-        test: Likewise.
-        train_share: Of the training split that is learned from: 0.1. Each label keeps its share,
-            a smaller share lies within a larger one, and the other splits stay as they are.
-        seed: Of all shares and of `limit`; the run's seed does not move them.
-        limit: At most so many examples of each split, each label with its share.
-        max_length: Tokens of a feature; null is what the encoder can read.
-        stride: Tokens that windows over a long text share; null cuts it instead.
-        batch_tokens: Size of the global batch of one optimizer step, padding included; 1024
-            where no size is given.
-        batch_examples: The same in examples, instead.
-        micro_tokens: What one device holds at a time; null is the whole batch, `auto` the most
-            that its memory holds, found before the first step. It changes no number.
-        eval_tokens: Size of an evaluation batch.
-        bucket: Batches in a pool that is sorted by length; 0 does not sort.
-        batch_by_group: Whether all examples of a group (`data.group`) share a batch, which then has
-            whole groups alone: an image that is asked ten questions is encoded once for them.
-        packing: Whether rows of `max_length` tokens are filled with several examples, which do not
-            see one another; by default the task says.
+        train: Training split: a file, or a name.
+        validation: Validation split: a file, a name, or a share of the training split such as 0.1.
+        test: Test split: as for `validation`.
+        train_share: Share of the training split to train on, such as 0.1. It is stratified by
+            label, and a smaller share is a subset of a larger one. Other splits do not change.
+        seed: Random seed of all shares and of `limit`; independent of the run's seed.
+        limit: Maximum number of examples of each split, stratified by label.
+        max_length: Maximum number of tokens of an input; null is the limit of the encoder.
+        stride: Overlap in tokens of windows over a long text; null truncates instead.
+        batch_tokens: Size in tokens, padding included, of the global batch of one optimizer step.
+            The default is 1024 if no size is set.
+        batch_examples: Size of the global batch in examples, instead of `batch_tokens`.
+        micro_tokens: Tokens of a micro-batch on one device. null is the whole batch; `auto` is the
+            most that fits into its memory, measured before the first step. It does not change
+            results.
+        eval_tokens: Size of an evaluation batch in tokens.
+        bucket: Number of batches in a pool that is sorted by length; 0 turns sorting off.
+        batch_by_group: Whether a batch consists of whole groups (`data.group`), so that an image
+            with ten questions is encoded once for all of them.
+        packing: Whether to pack several examples into rows of `max_length` tokens, without
+            attention between them. The default depends on the task.
     """
 
     train: str | None = None
@@ -161,7 +162,7 @@ class Source(WithFolds, abc.ABC):
     def __post_init__(self) -> None:
         if self.batch_tokens is not None and self.batch_examples is not None:
             raise UserError(
-                "a batch is measured in tokens or in examples, not in both",
+                "set the batch size in tokens or in examples, not both",
                 key="data.batch_examples",
                 value=self.batch_examples,
                 hint="Add data.batch_tokens=null.",
@@ -177,7 +178,7 @@ class Source(WithFolds, abc.ABC):
         self.require_folds()
         if self.folds is not None and type(self).read is not Source.read:
             raise UserError(
-                "a source of this kind has no folds", key="data.folds", value=self.folds
+                "this data source does not support folds", key="data.folds", value=self.folds
             )
 
     def _require_positive(self, name: str, value: int | None) -> None:
@@ -190,7 +191,7 @@ class Source(WithFolds, abc.ABC):
     def _require_train_share(self) -> None:
         if self.train_share is not None and not 0 < self.train_share <= 1:
             raise UserError(
-                "a share of the training split lies between 0 and 1",
+                "a share of the training split must be between 0 and 1",
                 key="data.train_share",
                 value=self.train_share,
                 hint="Write data.train_share=0.1, or null for all of it.",
@@ -273,7 +274,7 @@ class Source(WithFolds, abc.ABC):
     def note_on_share(self, size: int) -> str:
         """Return the note on `train_share`."""
         return (
-            f"train: {plural(size, 'example is', 'examples are')} learned from, a share of "
+            f"train: {plural(size, 'example is', 'examples are')} used for training, a share of "
             f"{self.train_share:g}"
         )
 
@@ -289,7 +290,7 @@ class Source(WithFolds, abc.ABC):
             names = {split: name for split, name in names.items() if split == origin}
         if not names:
             raise UserError(
-                f"there is no {only} split" if only else "no split is named",
+                f"there is no {only} split" if only else "no split is given",
                 key=f"data.{only or 'train'}",
                 hint=f"Write data.{only or 'train'}=FILE.",
             )
@@ -347,8 +348,8 @@ class FileSource(Source):
     """A source whose splits are files.
 
     Args:
-        dir: Folder that file names are below.
-        longest_line: Bytes of the longest line that is read.
+        dir: Base folder of file names.
+        longest_line: Maximum size in bytes of a line.
     """
 
     dir: str | None = None
@@ -368,8 +369,8 @@ class WholeFiles(FileSource):
     """A source that holds its files in memory.
 
     Args:
-        largest_file: Bytes, unpacked, of the largest file that is read; null is 2 GiB, of which a
-            packed file may fill 50 times its own size, or 64 MiB.
+        largest_file: Maximum size in bytes of a file after decompression. null is 2 GiB; a
+            compressed file can expand to 50 times its size, or to 64 MiB.
     """
 
     largest_file: int | None = None

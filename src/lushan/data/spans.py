@@ -59,7 +59,7 @@ def parse(value: object, text: str, end: SpanEnd) -> list[CharSpan]:
             raise BadSpan(
                 f"two entities overlap: {text[before.start : before.end]!r} ({before.label}) and "
                 f"{text[after.start : after.end]!r} ({after.label})",
-                "One word has one tag; keep one of them.",
+                "A word has only one tag; keep one of the entities.",
             )
     return spans
 
@@ -70,13 +70,13 @@ def _each(value: object, text: str, end: SpanEnd) -> Iterator[CharSpan]:
             yield _checked(first, last + 1, name, text, words)
         return
     if not isinstance(value, list):
-        raise BadSpan(f"a list of spans is expected, and this is {value!r}")
+        raise BadSpan(f"expected a list of spans, but found {value!r}")
     more = int(end == "inclusive")
     for item in value:
         start, stop, label, mention = _parts(item)
         if type(start) is not int or type(stop) is not int or not isinstance(label, str):
             raise BadSpan(
-                f"a span has two whole numbers and a type, and this is {item!r}",
+                f"a span needs two whole numbers and a type, but this is {item!r}",
                 'Write [start, end, "TYPE"] or {"start": ..., "end": ..., "label": "TYPE"}.',
             )
         yield _checked(start, stop + more, label, text, mention)
@@ -91,7 +91,7 @@ def _mentions(value: Mapping[str, Any]) -> list[tuple[str, str, list[int]]]:
     except (AttributeError, TypeError):  # no mapping, or no list
         pass
     raise BadSpan(
-        f"a span has two whole numbers and a type, and this is {value!r}",
+        f"a span needs two whole numbers and a type, but this is {value!r}",
         'Write {"TYPE": {"its text": [[first, last]]}}.',
     )
 
@@ -105,7 +105,7 @@ def _parts(item: object) -> tuple[Any, Any, Any, str | None]:
         start, stop, label = item
         mention = None
     else:
-        raise BadSpan(f"this is no span: {item!r}", 'Write [start, end, "TYPE"].')
+        raise BadSpan(f"not a span: {item!r}", 'Write [start, end, "TYPE"].')
     if isinstance(label, list) and len(label) == 1:
         label = label[0]
     return start, stop, label, mention
@@ -118,16 +118,16 @@ def _first(item: Mapping[str, Any], names: Sequence[str]) -> object:
 def _checked(start: int, end: int, label: str, text: str, mention: str | None) -> CharSpan:
     if not 0 <= start < end <= len(text) or not text[start:end].strip():
         raise BadSpan(
-            f"the span [{start}, {end}) of type {label} is not within the text, which has "
-            f"{len(text)} characters, or holds nothing",
-            "Places are counted in characters from 0, the end not included; "
-            "data.span_end=inclusive includes it.",
+            f"the span [{start}, {end}) of type {label} is empty or outside the text, which has "
+            f"{len(text)} characters",
+            "Offsets are characters from 0, with exclusive ends. For inclusive ends, write "
+            "data.span_end=inclusive.",
         )
     if mention is not None and text[start:end] != mention:
         raise BadSpan(
-            f"the span [{start}, {end}) is {text[start:end]!r}, and the file calls it {mention!r}",
-            "Places are counted in characters (not bytes) from 0; data.span_end=inclusive if the "
-            "end is the last character.",
+            f"the span [{start}, {end}) is {text[start:end]!r}, but the file has {mention!r}",
+            "Offsets are characters (not bytes) from 0. If the end is the last character, write "
+            "data.span_end=inclusive.",
         )
     return CharSpan(start, end, label)
 
@@ -166,8 +166,8 @@ def to_tags(
             if not repair:
                 raise BadSpan(
                     f"two entities share the word {words[first]!r}",
-                    "Give token lists instead of a text; or data.repair=true leaves such a word to "
-                    "the first of them.",
+                    "Use lists of tokens instead of a text, or write data.repair=true to give the "
+                    "word to the first entity.",
                 )
             lost += 1
             first = free

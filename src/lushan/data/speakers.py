@@ -104,7 +104,7 @@ class Speakers:
         for number, turn in enumerate(turns, start=1):
             if not isinstance(turn, Mapping):
                 raise columns.fail(
-                    f"message {number} is no mapping with role and content", row, value=turn
+                    f"message {number} is not a mapping with role and content", row, value=turn
                 )
             speaker, message = self._message(columns, row, number, turn, counts)
             speakers.append(speaker)
@@ -125,7 +125,7 @@ class Speakers:
     def text(self, columns: Columns, row: int, what: str, value: object) -> str:
         """A value that must be a text, and not too long a one."""
         if type(value) is not str:
-            problem = f"the {what} is missing" if value is None else f"the {what} is no text"
+            problem = f"the {what} is missing" if value is None else f"the {what} is not text"
             raise columns.fail(problem, row, value=value)
         if len(value) > self.longest:
             raise files.too_long(columns.file, columns.lines[row], len(value), self.longest)
@@ -151,7 +151,7 @@ class Speakers:
         except Malformed as error:
             hint = None
             if role == CALL:
-                hint = f"To read it as text write {_roles(speaker, 'assistant')}."
+                hint = f"To read it as text, write {_roles(speaker, 'assistant')}."
             raise columns.fail(
                 f"message {number}: {error}",
                 row,
@@ -172,7 +172,8 @@ class Speakers:
         text = self.text(columns, row, f"content of message {number}", said)
         if is_seen and role == "assistant":
             raise columns.fail(
-                f"message {number} is the assistant's and holds an image: it writes texts alone",
+                f"message {number} is by the assistant and has an image, but the assistant can "
+                f"only write text",
                 row,
             )
         return str(speaker), Message(
@@ -226,9 +227,9 @@ class Speakers:
         role = role or (ROLES.get(speaker.lower()) if isinstance(speaker, str) else None)
         if role is None:
             near = did_you_mean(speaker, ROLES) if isinstance(speaker, str) else None
-            ways = f"Say who that is: {_roles(speaker, 'assistant')}, or user."
+            ways = f"Set the role: {_roles(speaker, 'assistant')}, or user."
             raise columns.fail(
-                f"message {number} is by a role that is not known",
+                f"message {number} has an unknown role",
                 row,
                 value="null" if speaker is None else speaker,
                 hint=f"{near} {ways}" if near else ways,
@@ -250,7 +251,7 @@ class Speakers:
                 continue
             if message.role == "system" and place and not answering:
                 raise columns.fail(
-                    f"{speaker!r} speaks within the dialogue, and no one else answers the user",
+                    f"{speaker!r} speaks in the dialogue, and no other role answers the user",
                     row,
                     hint=f"If that is the assistant, write {_roles(speaker, 'assistant')}.",
                 )
@@ -286,6 +287,6 @@ def _rows_of(columns: Columns, row: int, field: str, value: object) -> object:
         raise columns.fail(
             f"the columns of {field} differ in length: {counted}",
             row,
-            hint="Each message needs one value in each of them; null where it has none.",
+            hint="Each message needs a value in each column; write null if there is none.",
         )
     return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]

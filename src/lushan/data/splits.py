@@ -74,8 +74,7 @@ def _all_alone(labels: Sequence[Sequence[str]]) -> str:
     counts = Counter(label for row in labels for label in set(row))
     alone = sum(any(counts[label] == 1 for label in row) for row in labels)
     return (
-        f"{alone:,} of {len(labels):,} examples have a label that no other one has, and such an "
-        "example stays in training"
+        f"{alone:,} of {len(labels):,} examples have a unique label and stay in the training split"
     )
 
 
@@ -155,7 +154,7 @@ def require_shares(shares: Mapping[str, float], train: str | None) -> None:
     for name, share in shares.items():
         if not 0 < share < 1:
             raise UserError(
-                "a share of the training split lies between 0 and 1",
+                "a share of the training split must be between 0 and 1",
                 key=f"data.{name}",
                 value=share,
                 hint=f"Write data.{name}=0.1, or the name of a file.",
@@ -169,7 +168,7 @@ def require_shares(shares: Mapping[str, float], train: str | None) -> None:
             )
     if sum(shares.values()) >= 1:
         raise UserError(
-            "the shares leave nothing to train on",
+            "the shares leave no example for training",
             key="data.validation",
             value=shares,
         )

@@ -68,16 +68,16 @@ class StoredTags(Stored[Strings]):
 
     words: str
     scores: str
-    right_where: ClassVar[str] = "a sentence is right where all its entities are"
+    right_where: ClassVar[str] = "a sentence is right if all its entities are"
     confusion: ClassVar[str] = (
-        "Entities with the same words in gold and predicted, by type; the others are missed or "
-        "spurious, also where only their boundaries differ."
+        "Entities with the same words in gold and predicted, by type; all others count as missed "
+        "or spurious, even if only their boundaries differ."
     )
     unpaired: ClassVar[bool] = True
 
     def check(self, value: object, record: Record) -> None:
         if len(require_texts(value)) != len(record[self.words]):
-            raise ValueError("it has not a tag for each word")
+            raise ValueError("it does not have a tag for each word")
 
     def is_right(self, gold: Strings, predicted: Strings) -> bool:
         return span_outcomes.of_tags(gold) == span_outcomes.of_tags(predicted)
@@ -110,7 +110,7 @@ class StoredLabel(Stored[str]):
     """One class."""
 
     probabilities: str
-    right_where: ClassVar[str] = "an example is right where its label is"
+    right_where: ClassVar[str] = "an example is right if its label is"
     confusion: ClassVar[str] = "Examples by their label."
 
     def check(self, value: object, record: Record) -> None:
@@ -138,7 +138,7 @@ class StoredLabel(Stored[str]):
 class StoredLabels(Stored[Strings]):
     """Any number of classes; right where all of them are."""
 
-    right_where: ClassVar[str] = "an example is right where all its labels are"
+    right_where: ClassVar[str] = "an example is right if all its labels are"
 
     def check(self, value: object, record: Record) -> None:
         require_texts(value)

@@ -26,12 +26,13 @@ class Tagged:
     """Options of a source that reads tags.
 
     Args:
-        scheme: The tag scheme of the files; `auto` takes the one that fewest tags of the training
-            split contradict. `io` is types without letters, of which a run is an entity.
-        repair: Whether ill-formed tags are read as conlleval reads them, and counted: true reads
-            all, false none; null reads them up to 1 % of a split's entities (two where these are
-            fewer than 100, and the scheme clearly fits best), beyond which the scheme is probably
-            another.
+        scheme: Tag scheme of the files. `auto` chooses the one that the fewest tags of the training
+            split violate. `io` is for types without prefixes, where a run of one type is one
+            entity.
+        repair: Whether to accept ill-formed tags, interpreted as in conlleval, with a note: true
+            accepts all, false none. null accepts up to 1 % of a split's entities (two if there are
+            fewer than 100 entities and the scheme clearly fits best); if there are more, the scheme
+            is probably wrong.
     """
 
     line_per_token: ClassVar[bool] = False
@@ -74,7 +75,7 @@ class Tagged:
             for split, sentences in columns.items()
         }
         notes.append(
-            f"the tags are spelt otherwise ({spelling}: such as {tag!r}), and read as usual"
+            f"the tags use another spelling ({spelling}, such as {tag!r}) and were converted"
         )
         return found, True
 
@@ -122,9 +123,8 @@ class Tagged:
         return (
             f"{plural(read.ill_formed, TAG, TAGS)} in {scheme} "
             f"({plural(read.entities, 'entity', 'entities')}) and "
-            f"{'was' if read.ill_formed == 1 else 'were'} read as conlleval reads "
-            f"{'it' if read.ill_formed == 1 else 'them'}; "
-            f"the first: {first.violation.problem}{self._word(first, table)} in {file}:{line}"
+            f"{'was' if read.ill_formed == 1 else 'were'} interpreted as in conlleval; the "
+            f"first: {first.violation.problem}{self._word(first, table)} in {file}:{line}"
         )
 
     def _no_tag(self, place: _Place, table: pa.Table) -> UserError:
@@ -133,7 +133,7 @@ class Tagged:
             file=table.column("file")[place.sentence].as_py(),
             line=self._line(table, place.sentence, place.violation.position),
             value=place.violation.tag,
-            hint="Correct it there, or check the column of the tags: "
+            hint="Correct it, or check the column of the tags: "
             f"data.{'tag_column' if self.line_per_token else 'tags'}.",
         )
 
@@ -164,8 +164,8 @@ class Tagged:
             file=table.column("file")[read.first.sentence].as_py(),
             line=self._line(table, read.first.sentence, bad.position),
             hint=f"{self._better(read, sentences, scheme)} Or write {bad.repaired!r} there, or "
-            f"have {'all' if self.repair is None else 'a few'} such tags read as conlleval reads "
-            f"them: data.repair={'true' if self.repair is None else 'null'}.",
+            f"accept {'all' if self.repair is None else 'a few'} ill-formed tags as conlleval "
+            f"does: data.repair={'true' if self.repair is None else 'null'}.",
         )
 
     def _better(self, read: _Read, sentences: Sequence[Sequence[str]], scheme: str) -> str:
@@ -177,7 +177,7 @@ class Tagged:
         if self.scheme == "auto":
             return (
                 f"The training split is in {scheme} and this one in {best} (where "
-                f"{plural(others, TAG, TAGS)}): write them in one scheme."
+                f"{plural(others, TAG, TAGS)}): convert them to one scheme."
             )
         return f"{best} fits better ({plural(others, 'ill-formed tag')}): data.scheme={best}."
 

@@ -170,7 +170,7 @@ class Reading(Input):
         other = None if is_beside else reader.elsewhere
         if other is None:
             return str(beside)
-        self._note(f"the images are read from {other.place}, where those of the run lie")
+        self._note(f"the images are read from {other.place}, the folder of the run's images")
         return str(other.place)
 
     def beside(self) -> Beside:
@@ -186,10 +186,10 @@ class Reading(Input):
             needed = required(wanted)
             if len(needed) != 1:
                 raise UserError(
-                    f"this run reads {', '.join(needed)}, and a line of plain text is one text",
+                    f"this run needs {', '.join(needed)}, but a line of plain text is one text",
                     file=self.name,
-                    hint="Write JSON lines or CSV with these fields; of standard input say which "
-                    "by --format jsonl or --format table.",
+                    hint="Write JSON lines or CSV with these fields. For standard input, add "
+                    "--format jsonl or --format table.",
                 )
             columns = dataclasses.replace(columns, values={needed[0]: columns.values["text"]})
         reader = self.source if isinstance(self.source, Rows) else Rows()
@@ -207,13 +207,13 @@ class Reading(Input):
         before = None if self._has_pairs or self._has_words else self.wanted("text")
         if isinstance(before, list) and len(before) > 1:
             raise UserError(
-                f"the run reads pairs of texts ({', '.join(before)}), and a line of plain text is "
-                "one",
+                f"the run needs pairs of texts ({', '.join(before)}), but a line of plain text is "
+                f"one text",
                 file=self.name,
-                hint="Write JSON lines or CSV with these fields; of standard input say which by "
-                "--format jsonl or --format table.",
+                hint="Write JSON lines or CSV with these fields. For standard input, add --format "
+                "jsonl or --format table.",
             )
-        self._note("read as plain text, an example in each line")
+        self._note("read as plain text, one example a line")
         lines = Rows(text="text", id=None)
         if self._has_pairs:
             return Rows(source="text", id=None).pairs_table(columns, targets=False)
@@ -282,10 +282,10 @@ class Reading(Input):
     def _dialogues(self, columns: Columns) -> pa.Table:
         if self.format in ("txt", "conll"):
             raise UserError(
-                "this run reads dialogues, and this is plain text",
+                "this run needs dialogues, but this is plain text",
                 file=self.name,
-                hint="Write JSON lines with messages (of standard input, with --format jsonl); "
-                "lushan generate RUN --input FILE answers plain lines.",
+                hint="Write JSON lines with messages (for standard input, add --format jsonl). "
+                "For plain lines, use lushan generate RUN --input FILE.",
             )
         reader: Any = self.source if isinstance(self.source, Dialogues) else Chat()
         plain = self._settled(dataclasses.replace(reader, id=None), columns, "messages")

@@ -79,14 +79,14 @@ _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
     (
         b"ARROW1\0\0",
         "an Arrow file",
-        "data=hub data.path=FOLDER reads what `save_to_disk` has written.",
+        "For a folder of `save_to_disk`, use data=hub data.path=FOLDER.",
     ),
     (
         b"\x80\x04",
-        "a pickle, which may run code",
-        "Write JSON lines, CSV or Parquet where it is from.",
+        "a pickle, which can run code",
+        "Write JSON lines, CSV or Parquet in the program that wrote it.",
     ),
-    (b"\x89HDF", "an HDF5 file", "Write JSON lines, CSV or Parquet where it is from."),
+    (b"\x89HDF", "an HDF5 file", "Write JSON lines, CSV or Parquet in the program that wrote it."),
 )
 """First bytes of files that are not read, what these are, and what to do."""
 
@@ -208,16 +208,16 @@ def require_size(
     counted = f"more than {most:,} bytes" if more else f"{size:,} bytes"
     what = f"{packed:,} bytes that unpack to {counted}" if packed else counted
     raise UserError(
-        f"this file has {what}; at most {most:,} are read into memory",
+        f"this file has {what}; the limit for reading into memory is {most:,}",
         file=name,
-        hint=f"If it is meant to be so large, write data.largest_file={max(2 * most, size)}; "
-        "data=text and data=stream read texts without holding them.",
+        hint=f"If it is really this large, write data.largest_file={max(2 * most, size)}; "
+        "data=text and data=stream read texts without loading the whole file.",
     )
 
 
 def _damaged(packing: Packing, name: str | Path, error: Exception) -> UserError:
     return UserError(
-        f"the {packing.name} file is damaged or cut off: {error}",
+        f"the {packing.name} file is damaged or truncated: {error}",
         file=name,
-        hint=f"Fetch it again, or unpack what is left of it: {packing.command} FILE > OTHER.",
+        hint=f"Download it again, or decompress what is left: {packing.command} FILE > OTHER.",
     )

@@ -48,7 +48,7 @@ def which(
     """
     known = f"the {kind}s are: {listed(names)}.{without_header(names, header)}"
     return UserError(
-        f"which {kind} holds {what}?",
+        f"it is unclear which {kind} contains {what}",
         key=key.removeprefix("+"),
         file=file,
         hint=f"Write {key}=NAME; {known}{more}",
@@ -67,7 +67,7 @@ def without_header(names: Collection[str], header: str = HEADER) -> str:
     if not any(_is_value(name) for name in names):
         return ""
     return (
-        " If these are values, the file has no header: name its "
+        " If these are values, the file has no header. Name its "
         f"{plural(len(names), 'column')} by {header}."
     )
 

@@ -34,17 +34,17 @@ def notes_before(
     """Return what the reader of the numbers must know, as far as it is known before training."""
     notes = [*parts.notes, *plan.notes]
     if not evaluated_splits(cfg, parts):
-        notes.append(
-            f"nothing is evaluated, and the run ends without a metric: {_why_nothing(cfg, parts)}"
-        )
+        notes.append(f"nothing is evaluated, so the run has no metric: {_why_nothing(cfg, parts)}")
     if cut := shortened_by(cfg, choices):
-        notes.append(f"{', '.join(cut)}: a trial of the code; its numbers are not comparable")
+        notes.append(
+            f"{', '.join(cut)}: this run only tests the code; its numbers are not comparable"
+        )
     return notes
 
 
 def _why_nothing(cfg: Mapping[str, Any], parts: Components) -> str:
     if cfg["trainer"].get("limit_test_batches") == 0:
-        return "trainer.limit_test_batches=0 says so"
+        return "trainer.limit_test_batches=0 turns it off"
     if TEST in parts.encoded:
         return "there is no validation split, and test=false"
     return "the data has neither a validation nor a test split"

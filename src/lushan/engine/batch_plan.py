@@ -78,7 +78,7 @@ class BatchPlan:
         ):
             if wanted is not None and wanted > most:
                 raise UserError(
-                    f"an epoch has {batches} steps here, and {MOST_EPOCHS:,} epochs are the most",
+                    f"an epoch has {batches} steps here, and the limit is {MOST_EPOCHS:,} epochs",
                     key=f"trainer.{key}",
                     value=wanted,
                 )
@@ -130,14 +130,12 @@ class BatchPlan:
         """
         table, rows = self.table(epoch), self.rows_of(epoch)
         if GROUP not in table.column_names or rows.capacity:
-            problem = (
-                "rows of several examples have no group" if rows.capacity else "there are no groups"
-            )
+            problem = "packed rows have no group" if rows.capacity else "there is no data.group"
             raise UserError(
                 problem,
                 key="data.batch_by_group",
                 value=True,
-                hint="Write data.packing=false, and data.group=COLUMN, whose rows belong together.",
+                hint="Write data.packing=false, and data.group=COLUMN, the column of the group.",
             )
         _, numbers = np.unique(table.column(GROUP).to_pylist(), return_inverse=True)
         return numbers[self.encoded.examples[rows.members]]
@@ -185,12 +183,12 @@ def size_notes(lengths: NDArray[np.int64], batching: Batching) -> list[str]:
     if batching.row_tokens is None and 2 * over > len(lengths):
         median, longest = int(np.median(lengths)), int(lengths.max())
         raise UserError(
-            f"a batch of so few tokens does not hold one example: their median length is {median} "
+            f"the batch is too small for one example: the median length is {median} "
             f"tokens, the longest has {longest}",
             key="data.batch_tokens",
             value=batch_tokens,
-            hint=f"Write data.batch_examples={batch_tokens} data.batch_tokens=null for so many "
-            "examples an optimizer step.",
+            hint=f"Write data.batch_examples={batch_tokens} data.batch_tokens=null to set the "
+            f"number of examples in an optimizer step.",
         )
     if not over:
         return []
@@ -223,7 +221,7 @@ class Streamed(BatchPlan):
     ) -> None:
         if batching.limits.max_steps is None:
             raise UserError(
-                "a stream has no end: say how long to train",
+                "a stream has no end, so the length of training must be set",
                 key="trainer.max_steps",
                 hint="Write trainer.max_steps=10000.",
             )

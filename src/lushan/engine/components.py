@@ -169,11 +169,11 @@ def require_inputs(encoder: Any, processor: Processor) -> None:
     if reads is None or not made or reads in made:
         return
     raise UserError(
-        f"this model reads {reads}, and the processor makes {', '.join(made)}",
+        f"this model needs {reads}, but the processor returns {', '.join(made)}",
         key="processor",
         value=type(processor).__name__,
-        hint="Models of images take processor=image, models of text processor=bpe or another, and "
-        "processor=pretrained reads the one that came with the weights.",
+        hint="Use processor=image for image models, processor=bpe or another tokenizer for text "
+        "models, or processor=pretrained for the one that came with the weights.",
     )
 
 
@@ -194,10 +194,10 @@ def require_room(encoder: Any, processor: Processor) -> None:
     highest = max(tokenizer.get_vocab().values(), default=0)
     if rows is not None and highest >= rows:
         raise UserError(
-            f"the tokenizer has ids up to {highest:,}, and this model has embeddings for "
+            f"the tokenizer has ids up to {highest:,}, but this model has embeddings for "
             f"{rows:,} tokens",
             key="processor",
-            hint="Write processor=pretrained with the processor.path that the weights came with.",
+            hint="Write processor=pretrained with the processor.path of the weights.",
         )
 
 
@@ -255,7 +255,7 @@ def require_apart(model: torch.nn.Module) -> None:
     probe = getattr(model.encoder, "keeps_apart", None)
     if probe is None or not probe():
         raise UserError(
-            "examples that share a row would see one another in this model",
+            "this model cannot separate examples that share a row",
             key="data.packing",
             value=True,
             hint="Write data.packing=false"
@@ -271,7 +271,8 @@ def limits_of(source: Source, encoder: Any) -> Limits:
             f"the encoder reads at most {bound} tokens",
             key="data.max_length",
             value=source.max_length,
-            hint=f"Write data.max_length={bound} or less; data.stride=64 reads on in windows.",
+            hint=f"Write data.max_length={bound} or less; data.stride=64 splits longer texts into "
+            f"windows.",
         )
     return Limits(source.max_length or bound or LONGEST, source.stride)
 
@@ -288,7 +289,7 @@ def require_stride(limits: Limits, processor: Processor) -> None:
     room = limits.max_length - int(tokenizer.num_special_tokens_to_add())
     if not 0 <= limits.stride < room:
         raise UserError(
-            f"windows hold {room} tokens of text, and share from 0 to {max(0, room - 1)} of them",
+            f"windows have {room} tokens of text, so their overlap can be 0 to {max(0, room - 1)}",
             key="data.stride",
             value=limits.stride,
             hint=f"Write data.stride={max(0, room // 4)}.",

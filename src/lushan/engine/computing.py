@@ -48,7 +48,7 @@ class Computing(contextlib.ExitStack):
         if wanted not in {"32-true", *DTYPES, *MIXED}:
             known = ", ".join(("auto", "32-true", *MIXED, *DTYPES))
             raise UserError(
-                "nothing is computed so without a trainer",
+                "this precision is not supported without a trainer",
                 key="trainer.precision",
                 value=wanted,
                 hint=f"One of {known}.",

@@ -37,7 +37,7 @@ def device_of(accelerator: str, devices: int | str | list[int]) -> torch.device:
     """
     if accelerator not in ("auto", "cpu", *KINDS):
         raise UserError(
-            "one process computes on a processor or a card",
+            "one process computes on the CPU or on one GPU",
             key="trainer.accelerator",
             value=accelerator,
             hint="Write trainer.accelerator=auto.",
@@ -59,7 +59,7 @@ def require_devices(accelerator: str, devices: int | str | list[int], nodes: int
     if not kinds:
         if counts(devices) and int(devices) > MOST_PROCESSES:
             raise UserError(
-                f"one machine trains with {MOST_PROCESSES} processes at most",
+                f"the limit for one machine is {MOST_PROCESSES} processes",
                 key="trainer.devices",
                 value=devices,
             )
@@ -67,12 +67,12 @@ def require_devices(accelerator: str, devices: int | str | list[int], nodes: int
     count = next(filter(None, map(count_of, kinds)), 0)
     if not count:
         several = nodes > 1 or devices not in (1, "1", [0])
-        more = " trainer=ddp_sim, fsdp_sim and tp_sim try several processes on it."
+        more = " To simulate several processes on it, use trainer=ddp_sim, fsdp_sim or tp_sim."
         raise UserError(
             f"this machine has no {' or '.join(kinds)} device that torch can use",
             key="trainer.accelerator",
             value=accelerator,
-            hint="Write trainer=default, which takes a device where there is one, or trainer=cpu."
+            hint="Write trainer=default, which uses a GPU if there is one, or trainer=cpu."
             + (more if several else ""),
         )
     wanted = devices if isinstance(devices, list) else []
@@ -80,7 +80,7 @@ def require_devices(accelerator: str, devices: int | str | list[int], nodes: int
         wanted = [int(devices) - 1]
     if any(isinstance(index, int) and index >= count for index in wanted):
         raise UserError(
-            f"this machine has {count} of them",
+            f"this machine has only {count}",
             key="trainer.devices",
             value=devices,
             hint=f"Write trainer.devices={count}, or trainer.devices=auto for all.",
@@ -115,10 +115,10 @@ def require_alone(variables: Mapping[str, str] = os.environ) -> None:
         started = variables["SLURM_NTASKS"]
     if int(started) > 1:
         raise UserError(
-            f"{started} processes were started, and this config is for one",
+            f"{started} processes were started, but this config is for one",
             key="trainer.strategy",
-            hint="Write trainer=ddp or trainer=fsdp, with trainer.devices and trainer.num_nodes as "
-            "they were started.",
+            hint="Write trainer=ddp or trainer=fsdp, and set trainer.devices and "
+            "trainer.num_nodes to match.",
         )
 
 

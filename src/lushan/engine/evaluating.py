@@ -125,7 +125,7 @@ def _limited(batches: Sequence[Indices], limit: float | None) -> list[Indices]:
     kept = limit if isinstance(limit, int) else int(len(batches) * limit)
     if batches and not kept:
         raise UserError(
-            f"of {len(batches)} batches none is left", key=f"trainer.{LIMIT}", value=limit
+            f"the limit leaves none of {len(batches)} batches", key=f"trainer.{LIMIT}", value=limit
         )
     return list(batches[:kept])
 
@@ -139,4 +139,4 @@ def precision_note(trained: Mapping[str, Any], now: str) -> list[str]:
     """
     key = "trainer.precision"
     then = trained.get(key)
-    return [] if then in (None, now) else [f"{key} is {now} here, and was {then} in training"]
+    return [] if then in (None, now) else [f"{key} is {now} here, but was {then} in training"]

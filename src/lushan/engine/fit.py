@@ -309,7 +309,7 @@ def start_from(path: Path, model: torch.nn.Module) -> None:
     Raises:
         UserError: There are none, or they are not what was written, or of another model.
     """
-    hint = "Write the path of a run's checkpoints/best, or of a step-... folder beside it."
+    hint = "Write the path of a run's checkpoints/best, or of a step-... folder next to it."
     try:
         weights = load_weights(path)
         if all(name.startswith("model.") for name in weights):  # a state's, of the whole module
@@ -319,7 +319,7 @@ def start_from(path: Path, model: torch.nn.Module) -> None:
         raise UserError(str(error), key="ckpt_path", value=str(path), hint=hint) from error
     except RuntimeError as error:
         raise UserError(
-            f"the weights are those of another model: {str(error).splitlines()[-1].strip()}",
+            f"the weights do not match this model: {str(error).splitlines()[-1].strip()}",
             key="ckpt_path",
             value=str(path),
             hint=hint,

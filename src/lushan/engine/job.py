@@ -112,7 +112,7 @@ class Job:
 
         code = code_of(error)
         if isinstance(error, Interrupted | KeyboardInterrupt):
-            self.stopped = "not begun: the sweep was stopped"
+            self.stopped = "not started: the sweep was stopped"
             return JobStatus(INTERRUPTED, reason=stopped_by(error), exit_code=code)
         text = str(error).strip() or type(error).__name__
         if not isinstance(error, UserError | RunFailed):
@@ -226,9 +226,9 @@ def gave_up(error: Exception) -> RunFailed | None:
         return None
     return RunFailed(
         f"the launcher gave up: {in_a_line(error)}\n"
-        "  What is complete is kept, and the same command resumes the rest. With "
-        "hydra/launcher=fork a job\n  that is killed costs no other; `lushan study run` continues "
-        "by itself, and says which one it was."
+        "  Complete jobs are kept, and the same command resumes the rest. With "
+        "hydra/launcher=fork a killed\n  job does not affect others; `lushan study run` also "
+        "continues, and names the killed job."
     )
 
 

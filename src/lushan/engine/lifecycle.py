@@ -140,12 +140,12 @@ def note_unseen(result: RunResult, cfg: Mapping[str, Any]) -> None:
     """Report requests that only the training of a run gives, and this run is complete."""
     if keys := unseen(result.config, cfg):
         terminal.echo(
-            f"note: {', '.join(keys)}: only training gives this, and the run is complete: its "
-            "stored result follows. To train it once more, write another name=NAME.",
+            f"note: {', '.join(keys)}: this has an effect only in training, but the run is "
+            f"complete. Its stored result follows. To train again, set another name=NAME.",
             err=True,
         )
     elif cfg["trainer"].get("profiler"):
-        terminal.echo("note: trainer.profiler: its report is in the run's log.txt", err=True)
+        terminal.echo("note: trainer.profiler: the report is in the run's log.txt", err=True)
 
 
 def inputs_of(cfg: Mapping[str, Any], source: Source) -> Inputs:

@@ -168,7 +168,7 @@ def _base(optimizer: Mapping[str, Any]) -> float:
     """
     base = optimizer.get("lr")
     if not isinstance(base, int | float) or base <= 0:
-        hint = "Write optimizer.lr=1e-3: other rates keep their proportion to it."
+        hint = "Write optimizer.lr=1e-3. Other learning rates are scaled with it."
         raise UserError("the test needs a rate above 0", key="optimizer.lr", value=base, hint=hint)
     return float(base)
 

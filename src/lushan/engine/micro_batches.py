@@ -106,7 +106,7 @@ def settled(cfg: Mapping[str, Any], parts: Components, plan: BatchPlan, folder: 
         return plan.batching.micro_tokens
     if (folder / FILE).is_file():
         found: int | None = read_json(folder / FILE)["micro_tokens"]
-        log.info("%s=auto: %s, as before", KEY, found or "whole batches")
+        log.info("%s=auto: %s, as in an earlier run", KEY, found or "whole batches")
         return found
     found = find(cfg, parts, plan, device_of(cfg))
     write_json(folder / FILE, {"micro_tokens": found})
@@ -142,8 +142,9 @@ def find(cfg: Mapping[str, Any], parts: Components, plan: BatchPlan, device: Mem
         rows = largest(most, peak, limit, bar)
     if not rows:
         raise RunFailed(
-            f"not one row of {int(lengths[order[0]])} tokens fits into the memory for training, "
-            f"{limit / 2**20:,.0f} MiB\n  Write a smaller data.max_length, or another model."
+            f"even one row of {int(lengths[order[0]])} tokens does not fit into the memory for "
+            f"training, "
+            f"{limit / 2**20:,.0f} MiB\n  Use a smaller data.max_length, or another model."
         )
     return None if rows == most else rows * int(lengths[order[0]])
 
@@ -244,13 +245,13 @@ def require_measurable(cfg: Mapping[str, Any]) -> None:
     spread = trainer.get("strategy") not in (None, "auto") or trainer.get("tensor_parallel", 1) > 1
     reason = ""
     if several or spread:
-        reason = "one device that trains alone can be measured, and here are several"
+        reason = "memory can only be measured with one device, but here are several"
     elif depends_on_division(cfg):
-        reason = "dropout draws masks for whole micro-batches here, so their size changes numbers"
+        reason = "dropout masks depend on the micro-batch size here, so it must be fixed"
     elif accelerator == "mps":
-        reason = "memory can be measured on a processor and on CUDA cards"
+        reason = "memory can only be measured on the CPU and on CUDA GPUs"
     if reason:
-        hint = f"Write {KEY}=4096, or as many tokens as a device holds."
+        hint = f"Write {KEY}=4096, or as many tokens as fit on a device."
         raise UserError(reason, key=KEY, value=AUTO, hint=hint)
 
 

@@ -42,7 +42,7 @@ class Rates:
         factor = functools.partial(self.multiplier, total_steps=total_steps)
         if self.by_scores and not validates:
             raise UserError(
-                "this schedule goes by the metric on validation, and there is none",
+                "this schedule needs a validation metric, but there is no validation split",
                 key="scheduler",
                 hint="Write data.validation=0.1, or another scheduler.",
             )

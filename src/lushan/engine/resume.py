@@ -23,7 +23,7 @@ def where_to_resume(folder: Path, trainer: Trainer, module: torch.nn.Module) -> 
     """
     found, complaints = newest(folder / "checkpoints", quick=trainer.shards)
     for complaint in complaints:
-        log.warning("refused a damaged checkpoint: %s", complaint)
+        log.warning("skipping a damaged checkpoint: %s", complaint)
     if complaints:
         log.warning("resuming from %s", found or "the beginning")
     elif found:
@@ -43,8 +43,8 @@ def require_fitting(folder: Path, module: torch.nn.Module) -> None:
     for name, shape in shapes(folder).items():
         if name in state and list(state[name].shape) != shape:
             raise UserError(
-                f"the state is that of another model: {name} is {shape} there and "
+                f"the state does not match this model: {name} is {shape} there, but "
                 f"{list(state[name].shape)} here",
                 file=folder / WEIGHTS,
-                hint=f"Remove {folder}: the run resumes from the state before it.",
+                hint=f"Remove {folder}: the run then resumes from the previous state.",
             )

@@ -70,24 +70,24 @@ class Trainer(pl.Trainer):
     keys as Lightning has them; `TrainLimits` parses them before there is a trainer.
 
     Args:
-        limits: How long is trained, and how much of each split is evaluated; given by the run.
-        plan: The batches of the training; given by the run, and None where nothing is trained.
-        precision: Also `auto`: bf16-mixed where the processor or card computes in bf16, else 32.
-        gradient_clip_val: Largest norm of the gradient of a whole global batch.
-        strategy: As Lightning's; `ddp`, also where `auto` leads to it, and `fsdp`, which is FSDP2,
-            are ours.
-        tensor_parallel: Processes that share each batch and cut its matrices; strategy `fsdp`
-            then spreads layers over the rest of the processes.
-        reduce_often: Whether `fsdp` adds gradients up after each micro-batch; see `Sharded`.
-        group_timeout: Minutes that a process waits for the others before it gives up.
-        elastic: Whether an interrupted run may continue with other processes than it had: it sees
-            the same batches, and its numbers differ in the last digits.
-        compile: Whether the model's layers are compiled for training; see `Compiled`.
-        log_every_n_steps: Steps from one row of training loss to the next; null is 50, and less in
-            a short run, whose curve shall have some points.
-        enable_progress_bar: Lightning's own bar, beside the console's.
-        enable_model_summary: Lightning's table of layers.
-        **options: Everything else goes to Lightning as it is.
+        limits: Length of the training, and share of each split to evaluate; set by the run.
+        plan: Batch plan of the training; set by the run, and None if nothing is trained.
+        precision: As in Lightning, and `auto`: bf16-mixed if the CPU or GPU supports bf16, else 32.
+        gradient_clip_val: Maximum gradient norm of the whole global batch.
+        strategy: As in Lightning. `ddp` (also if `auto` selects it) and `fsdp` (FSDP2) are
+            implementations of lushan.
+        tensor_parallel: Number of processes that share each batch and split its matrices (tensor
+            parallelism). The strategy `fsdp` shards the layers over the other processes.
+        reduce_often: Whether `fsdp` reduces gradients after each micro-batch; see `Sharded`.
+        group_timeout: Timeout in minutes of a process that waits for the others.
+        elastic: Whether an interrupted run can resume with another number of processes. The batches
+            stay the same; numbers differ in the last digits.
+        compile: Whether to compile the model's layers for training; see `Compiled`.
+        log_every_n_steps: Steps between two logged training losses; null is 50, or less in a short
+            run.
+        enable_progress_bar: Lightning's progress bar, in addition to the console output.
+        enable_model_summary: Lightning's summary of layers.
+        **options: Other arguments of Lightning's Trainer.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ def make_trainer(
     Args:
         node: The config's `trainer`.
         limits: Parsed from it.
-        plan: The batches of the training; None where nothing is trained.
+        plan: Batch plan of the training; set by the run, and None if nothing is trained.
         given: Callbacks, loggers, plugins and folder.
     """
     own = {name: value for name, value in node.items() if name not in KEYS}
@@ -235,7 +235,7 @@ def refused() -> Iterator[None]:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if not str(frame.f_globals.get("__name__", "")).startswith("pytorch_lightning."):
             raise
-        problem = f"Lightning refuses it: {first_line(error).strip()}"
+        problem = f"Lightning rejects it: {first_line(error).strip()}"
         raise UserError(problem, key="trainer") from error
 
 

@@ -39,9 +39,9 @@ def write_adapter(loaded: Loaded, folder: Path) -> Written:
         raise UserError("this run has no adapter", key="--adapter", hint="Remove it.")
     if hasattr(whole, "head"):
         raise UserError(
-            "the head on this model is no part of its adapter, and would be left behind",
+            "the head of this model is not part of its adapter and would be missing",
             key="--adapter",
-            hint="Remove it: the adapter is then merged.",
+            hint="Remove --adapter to merge the adapter.",
         )
     adaptation.save(folder)
     loaded.tokenizer.save_pretrained(folder)
@@ -49,7 +49,8 @@ def write_adapter(loaded: Loaded, folder: Path) -> Written:
     distance = _apart(loaded, folder)
     if distance > _CLOSE:
         raise RunFailed(
-            f"on its base the adapter is not the run's model: outputs differ by {distance:.2g} of "
+            f"the adapter on its base does not match the run's model: outputs differ by "
+            f"{distance:.2g} of "
             "the largest one; nothing was written"
         )
     ours = isinstance(adaptation, bottleneck.Bottlenecked)
@@ -59,7 +60,7 @@ def write_adapter(loaded: Loaded, folder: Path) -> Written:
     return Written(
         usage=f"base = ...  # {base}\n{attach}",
         notes=[f"It is an adapter ({adaptation}), and belongs to its base: {base}."],
-        proof=[f"on its base the same as the run's own model, apart by {distance:.1e}"],
+        proof=[f"on its base it matches the run's model; largest difference {distance:.1e}"],
         library="peft",
     )
 

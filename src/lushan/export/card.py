@@ -146,12 +146,14 @@ def _imports(usage: str) -> str:
 
 def _limits(loaded: Loaded) -> list[str]:
     longest = loaded.limits.max_length
-    found = [f"It was trained on {longest} tokens of an example, at most."]
+    found = [f"Examples had at most {longest} tokens in training."]
     found.append(
-        "The numbers are of the data below; of other sources, genres and times nothing is known."
+        "The numbers apply to the data below. Other sources, genres and times were not tested."
     )
     if "test" not in loaded.cfg["data"] or loaded.cfg["data"].get("test") is None:
-        found.append("There was no test split: its checkpoint was chosen by the same examples.")
+        found.append(
+            "There was no test split: the same examples were used to choose the checkpoint."
+        )
     return found
 
 
@@ -163,7 +165,7 @@ def _numbers(result: RunResult | None) -> str:
         name, value, interval = map(plain, metric_cells(row))
         name = f"**{name}**" if row.metric == result.headline else name
         lines.append(f"| {name} | {value} | {interval} |")
-    lines += ["", "Intervals are by bootstrap over examples, for the main numbers."]
+    lines += ["", "Intervals of the main metrics are by bootstrap over examples."]
     lines += [f"- {plain(note)}" for note in result.extra.get("notes") or ()]
     return "\n".join(lines)
 
@@ -175,9 +177,9 @@ def _data(cfg: Mapping[str, Any], result: RunResult | None) -> str:
     text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
     lines = ["## Data", "", _fenced(text.rstrip(), "yaml")]
     if result is not None and (count := result.extra.get("train_examples")):
-        lines += ["", f"{count:,} examples were learned from."]
+        lines += ["", f"{count:,} examples were used for training."]
     if result is not None and result.data_fingerprint:
-        lines += ["", "SHA-256 of what was read:", ""]
+        lines += ["", "SHA-256 of the data:", ""]
         lines += [
             f"- {plain(split)}: {plain(value)}" for split, value in result.data_fingerprint.items()
         ]
@@ -185,7 +187,7 @@ def _data(cfg: Mapping[str, Any], result: RunResult | None) -> str:
 
 
 def _making(loaded: Loaded, folder: RunFolder, result: RunResult | None) -> str:
-    lines = ["## How it was made", ""]
+    lines = ["## Training", ""]
     manifest: dict[str, Any] = {}
     with contextlib.suppress(OSError):
         manifest = read_manifest(folder.path)
@@ -202,7 +204,7 @@ def _making(loaded: Loaded, folder: RunFolder, result: RunResult | None) -> str:
     lines += [f"- {plain(fact)}" for fact in facts if fact]
     config = {k: v for k, v in loaded.cfg.items() if k not in PRIVATE}
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True).rstrip()
-    lines += ["", "The whole config:", "", _fenced(text, "yaml")]
+    lines += ["", "The full config:", "", _fenced(text, "yaml")]
     return "\n".join(lines)
 
 

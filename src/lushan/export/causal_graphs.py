@@ -44,10 +44,10 @@ def write(
     """
     if runtime != "onnx":
         raise UserError(
-            "torch.export fixes the lengths that a model with a cache is traced with",
+            "torch.export would fix the lengths of a model with a cache",
             key="--format",
             value=runtime,
-            hint="Write --format onnx. Without --format it is written for transformers.",
+            hint="Write --format onnx. Remove --format to export for transformers.",
         )
     shown = predict_rows(loaded, loaded.task.sample_rows())
     inputs = causal_graph.traced(spec.model)
@@ -70,16 +70,16 @@ def write(
         distance_of(found, spec.expected), distance_of(_stepwise(made.encoder.model), ours)
     )
     proof = [
-        f"{len(found)} prompts, and {_STEPS} steps with a cache behind prompts of 1 and 2 rows: "
-        f"apart from the run's own model by {distance:.1e}",
+        f"{len(found)} prompts, and {_STEPS} steps with a cache after prompts of 1 and 2 rows: "
+        f"largest difference from the run's model {distance:.1e}",
         *tracing.proved(loaded, folder, shown, distance, held),
     ]
     return Written(
         usage=_USAGE,
         notes=[
-            f"It is a graph ({runtime}) that reads a prompt, with an empty cache, and writes: it "
-            "takes input_ids, attention_mask, position_ids and past_key_values, and gives logits "
-            "and all keys and values.",
+            f"It is a graph ({runtime}) for prompts (with an empty cache) and generation. It "
+            f"takes input_ids, attention_mask, position_ids and past_key_values, and returns "
+            f"logits and all keys and values.",
             *spec.notes,
             *(() if held is None else proof[1:]),
         ],

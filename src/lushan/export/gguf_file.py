@@ -30,13 +30,13 @@ _USAGE = f"""\
 tokenizer = AutoTokenizer.from_pretrained("DIR", gguf_file="{FILE}")
 model = AutoModelForCausalLM.from_pretrained("DIR", gguf_file="{FILE}")
 # llama.cpp: llama-cli -m DIR/{FILE} -p "Once\""""
-_SPACED = "A text has to begin with a space: its tokenizer added one, and readers of GGUF do not."
+_SPACED = "Begin each text with a space: the original tokenizer added one, but GGUF readers do not."
 _NORMAL, _CONTROL = 1, 3
 """Kinds of tokens."""
 
 
 def _refused(problem: str) -> UserError:
-    hint = "Without --format it is written for transformers."
+    hint = "Remove --format to export for transformers."
     return UserError(problem, key="--format", value="gguf", hint=hint)
 
 
@@ -52,9 +52,9 @@ def write(spec: ExportSpec, folder: Path) -> Written:
     model: Any = spec.model
     config = model.config
     if spec.auto_class != "AutoModelForCausalLM" or config.model_type != "llama":
-        raise _refused(f"a {config.model_type} ({spec.auto_class}) is not written as GGUF")
+        raise _refused(f"a {config.model_type} ({spec.auto_class}) cannot be exported as GGUF")
     if (config.rope_parameters or {}).get("rope_type", "default") != "default":
-        raise _refused("its positions are scaled, which is not written")
+        raise _refused("scaled positions cannot be exported")
     writer = gguf.GGUFWriter(folder / FILE, "llama")
     _write_config(writer, config)
     tokenizer = require_tokenizer(spec.processor)
@@ -78,7 +78,7 @@ def write(spec: ExportSpec, folder: Path) -> Written:
     spaced = [_SPACED] if _adds_space(tokenizer) else []
     return Written(
         usage=_USAGE,
-        notes=[f"{FILE} holds the model, in float32, and its tokenizer.", *spaced, *spec.notes],
+        notes=[f"{FILE} contains the model in float32 and its tokenizer.", *spaced, *spec.notes],
         proof=[_prove(spec, folder), *spaced],
         library="gguf",
         pipeline=spec.pipeline,
@@ -108,7 +108,7 @@ def _write_tokenizer(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerFast
     content = parse_json(tokenizer.backend_tokenizer.to_str(), bounded=False)
     model, before = content["model"], str(content["pre_tokenizer"])
     if model["type"] != "BPE" or "ByteLevel" not in before:
-        raise _refused(f"its tokenizer is no byte-level BPE but a {model['type']}")
+        raise _refused(f"its tokenizer is not a byte-level BPE but a {model['type']}")
     special = set(tokenizer.all_special_ids)
     tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     writer.add_tokenizer_model("gpt2")
@@ -161,11 +161,12 @@ def _prove(spec: ExportSpec, folder: Path) -> str:
     distance = distance_of(found, spec.expected)
     if not are_same(found, spec.expected):
         raise RunFailed(
-            f"what is read back is not the run's model: its outputs differ by {distance:.2g} of "
+            f"the exported file does not match the run's model: outputs differ by {distance:.2g} "
+            f"of "
             "the largest one; nothing was written"
         )
     _require_same_ids(require_tokenizer(spec.processor), tokenizer)
-    return f"read back by transformers the same model, apart by {distance:.1e}, and tokenizer"
+    return f"transformers loads the same model and tokenizer; largest difference {distance:.1e}"
 
 
 def _require_same_ids(own: PreTrainedTokenizerFast, read: PreTrainedTokenizerFast) -> None:
@@ -173,4 +174,4 @@ def _require_same_ids(own: PreTrainedTokenizerFast, read: PreTrainedTokenizerFas
     before = " " if _adds_space(own) else ""
     for text in TEXTS:
         if read(before + text)["input_ids"] != own(text)["input_ids"]:
-            raise _refused(f"its tokenizer is not the same when it is read back: {text!r}")
+            raise _refused(f"its tokenizer is not the same after loading: {text!r}")

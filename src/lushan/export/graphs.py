@@ -59,10 +59,11 @@ def write_graph(
     if not recorded:
         if loaded.task.auto_class != "AutoModelForCausalLM":
             raise UserError(
-                f"{type(loaded.task).__name__} asks parts of its model, which are no one graph",
+                f"{type(loaded.task).__name__} calls parts of its model, so there is no single "
+                f"graph",
                 key="--format",
                 value=runtime,
-                hint="Without --format it is written for transformers.",
+                hint="Remove --format to export for transformers.",
             )
         with torch.no_grad():
             spec = spec_of(loaded)
@@ -90,10 +91,10 @@ def write_graph(
         except Exception as error:  # of onnxruntime or torch, at an operation of the graph
             shape = _shape(call)
             raise UserError(
-                f"this model becomes a graph of fixed sizes, which does not run on {shape}",
+                f"the exported graph has fixed sizes and does not run on {shape}",
                 key="--format",
                 value=runtime,
-                hint="Without --format it is written for transformers.",
+                hint="Remove --format to export for transformers.",
             ) from error
         distance = max(distance, _distance(found, list(ours.values())))
     lines = tracing.proved(loaded, folder, shown, distance, held)
@@ -105,12 +106,12 @@ def write_graph(
         )
         + "\n\n# The run's own predictions: lushan predict DIR --input FILE",
         notes=[
-            f"It is a graph ({runtime}) of the whole model: {', '.join(graph['inputs'])} give "
-            f"{', '.join(graph['outputs'])}. What is made of these is the task's.",
+            f"It is a graph ({runtime}) of the whole model: {', '.join(graph['inputs'])} to "
+            f"{', '.join(graph['outputs'])}. The task interprets the outputs.",
             *(lines if quantize else ()),
         ],
         proof=[
-            f"inputs of {sizes}: apart from the run's own model by {distance:.1e}",
+            f"inputs of {sizes}: largest difference from the run's model {distance:.1e}",
             *lines,
         ],
         library=tracing.LIBRARIES[runtime],

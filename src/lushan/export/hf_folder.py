@@ -100,13 +100,13 @@ def export(
     folder = Path(folder).expanduser()
     _require_possible(format, adapter=adapter, dtype=dtype, quantize=quantize)
     if private and push is None:
-        raise UserError("nothing is uploaded", key="--private", hint="Write --push OWNER/NAME.")
+        raise UserError("requires --push", key="--private", hint="Write --push OWNER/NAME.")
     token = "" if push is None else upload.require_access(push)
     _require_free(folder, overwrite=overwrite)
     loaded = load(run)
     if remote_code.is_stated(loaded.cfg):
         raise UserError(
-            "a model that is code of its own is not exported",
+            "a model with its own code cannot be exported",
             key="RUN",
             value=str(run),
             hint="Its weights are in checkpoints/best, its config and code in encoder/.",
@@ -133,9 +133,11 @@ def _require_possible(format: Format, *, adapter: bool, dtype: str, quantize: bo
     if format != "transformers":
         for key, given in (("--adapter", adapter), ("--dtype", dtype != "float32")):
             if given:
-                raise UserError(f"--format {format} has no such form", key=key, hint="Remove it.")
+                raise UserError(
+                    f"--format {format} does not support this", key=key, hint="Remove it."
+                )
     if quantize and format != "onnx":
-        raise UserError("only ONNX is quantised", key="--quantize", hint="Write --format onnx.")
+        raise UserError("requires --format onnx", key="--quantize", hint="Write --format onnx.")
     if format == "gguf":
         extras.require("gguf", "gguf", what="the format", key="--format", value=format)
     elif format == "onnx":
@@ -162,18 +164,18 @@ def _require_free(folder: Path, *, overwrite: bool) -> None:
         raise UserError("this is a file", key="FOLDER", value=str(folder))
     if is_run(folder):
         raise UserError(
-            "this is the folder of a run", key="FOLDER", value=str(folder), hint="Name a new one."
+            "this is a run folder", key="FOLDER", value=str(folder), hint="Choose a new folder."
         )
     if not overwrite:
         raise UserError(
-            "there is something in this folder",
+            "this folder is not empty",
             key="FOLDER",
             value=str(folder),
-            hint="Name a new one, or write --yes.",
+            hint="Choose a new folder, or add --yes.",
         )
     if not any((folder / name).is_file() for name in MARKS):
         raise UserError(
-            "this folder holds no model that was exported, and is not replaced",
+            "this folder is not an exported model, so it is not replaced",
             key="FOLDER",
             value=str(folder),
         )
@@ -191,7 +193,7 @@ def write(spec: ExportSpec, folder: Path, dtype: str = "float32") -> None:
         with saving():
             spec.model.save_pretrained(folder)
     except (ValueError, OSError, RuntimeError, SafetensorError) as error:
-        raise RunFailed(f"the model cannot be written: {error}") from error
+        raise RunFailed(f"the model cannot be saved: {error}") from error
     write_processor(spec.processor, folder)
 
 
@@ -208,25 +210,28 @@ def prove(spec: ExportSpec, folder: Path, dtype: str = "float32") -> str:
     found = spec.outputs(again, exported.processor_of(folder))
     if [t.shape for t in found] != [t.shape for t in spec.expected]:
         raise RunFailed(
-            "the exported processor makes other inputs than the run's; nothing was written"
+            "the exported processor returns other inputs than the run's; nothing was written"
         )
     distance = distance_of(found, spec.expected)
     if dtype == "float32":
         if not are_same(found, spec.expected):
             raise RunFailed(
-                f"the exported model is not the run's: its outputs differ by {distance:.2g} of the "
+                f"the exported model does not match the run's: outputs differ by {distance:.2g} "
+                f"of the "
                 "largest one; nothing was written"
             )
-        return f"the same as the run's own model: {_count(found)} outputs, apart by {distance:.1e}"
+        return (
+            f"matches the run's model: {_count(found)} outputs, largest difference {distance:.1e}"
+        )
     # Both hold rounded weights; operations that are fused here round otherwise in few bits.
     written = spec.outputs(spec.model.float(), spec.processor)
     read = spec.outputs(again.float(), exported.processor_of(folder))
     if not are_same(read, written):
         raise RunFailed(
-            "the exported model is not what was written: its outputs differ by "
+            "the saved model does not match after loading: outputs differ by "
             f"{distance_of(read, written):.2g} of the largest one; nothing was written"
         )
-    return f"read again as it was written; {dtype} moves outputs by {distance:.1%} of the largest"
+    return f"the same after loading; {dtype} changes outputs by {distance:.1%} of the largest"
 
 
 def _write_task(loaded: Loaded, spec: ExportSpec, folder: Path) -> None:
@@ -255,7 +260,7 @@ def _write_task(loaded: Loaded, spec: ExportSpec, folder: Path) -> None:
     )
     if (name := next(wrong, None)) is not None:
         raise RunFailed(
-            f"`lushan predict` would use other weights than the run's: {name}; nothing was written"
+            f"`lushan predict` would use different weights: {name}; nothing was written"
         )
 
 

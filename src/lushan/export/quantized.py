@@ -44,7 +44,7 @@ class Held:
         now, before = (units.number(value, self.measure) for value in (found, self.value))
         return (
             f"int8 weights: {units.head(self.metric, self.measure)} of {self.table.num_rows} "
-            f"{self.split} examples is {now}, and was {before} "
+            f"{self.split} examples is {now}, before {before} "
             f"({units.signed(found - self.value, self.measure)})"
         )
 
@@ -61,7 +61,9 @@ def held(loaded: Loaded) -> Held:
     name = next((name for name in SPLITS if name in splits), None)
     if name is None:
         raise UserError(
-            "the run's data has no split to measure the loss on", key="--quantize", value="int8"
+            "the run's data has no split to measure the loss of quality on",
+            key="--quantize",
+            value="int8",
         )
     metric = loaded.task.main_metric
     found = _evaluated(loaded, splits[name])

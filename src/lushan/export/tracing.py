@@ -73,7 +73,7 @@ def trace(
             f"this model cannot be traced: {(str(error).strip() or repr(error)).splitlines()[0]}",
             key="--format",
             value=runtime,
-            hint="Without --format it is written for transformers.",
+            hint="Remove --format to export for transformers.",
         ) from error
     made.save_pretrained(folder)
 
@@ -146,16 +146,16 @@ def proved(
         return [held.loss(load(folder))]
     if not distance <= CLOSE:
         raise RunFailed(
-            f"the graph is not the run's model: its outputs differ by {distance:.2g} of the "
+            f"the graph does not match the run's model: outputs differ by {distance:.2g} of the "
             "largest one; nothing was written"
         )
     try:
         found = predict_rows(load(folder), loaded.task.sample_rows())
     except AttributeError as error:  # of what stands where the model's parts stood
         raise UserError(
-            f"{type(loaded.task).__name__} asks parts of its model besides: {error}",
+            f"{type(loaded.task).__name__} also calls parts of its model: {error}",
             key="--format",
-            hint="Without --format it is written for transformers.",
+            hint="Remove --format to export for transformers.",
         ) from error
     require_alike(found, shown)
     return [f"the same predictions for {len(shown)} examples"]
@@ -171,7 +171,7 @@ def require_alike(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -
         for name, value in other.items():
             if not alike(one.get(name), value):
                 raise RunFailed(
-                    f"with the graph the task predicts {name}={one.get(name)!r} where the run "
+                    f"the graph predicts {name}={one.get(name)!r}, but the run "
                     f"predicts {value!r}; nothing was written"
                 )
 

@@ -26,7 +26,7 @@ def require_access(repo: str) -> str:
             raise HFValidationError("the owner is missing")
     except HFValidationError as error:
         raise UserError(
-            f"this is no name of a repository: {error}",
+            f"this is not a repository name: {error}",
             key="--push",
             value=repo,
             hint="Write OWNER/NAME.",
@@ -36,10 +36,10 @@ def require_access(repo: str) -> str:
     token = huggingface_hub.get_token()
     if token is None:
         raise UserError(
-            "there is no token of the hub",
+            "no Hub token is set",
             key="--push",
             value=repo,
-            hint="Set HF_TOKEN to one that may write, or run `hf auth login`.",
+            hint="Set HF_TOKEN to a token with write access, or run `hf auth login`.",
         )
     return token
 
@@ -64,5 +64,5 @@ def push(folder: Path, repo: str, token: str, *, private: bool) -> str:
         api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Export by lushan")
     except Exception as error:  # of the network, or whatever the hub answers
         reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise RunFailed(f"{repo} was not uploaded: {reason}; {folder} is written") from error
+        raise RunFailed(f"{repo} was not uploaded: {reason}; the export is in {folder}") from error
     return str(url)

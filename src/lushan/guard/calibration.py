@@ -33,7 +33,7 @@ def threshold(negatives: Floats, rate: float) -> float:
     kept = special.bdtr(ranks - 1, number, rate) <= 1 - CONFIDENCE
     if not kept.any():
         raise UserError(
-            f"so small a rate cannot be found out from {number:,} safe validation texts",
+            f"this rate is too small to estimate from {number:,} safe validation texts",
             key="--guard-rate",
             value=rate,
             hint=f"Write {1 - (1 - CONFIDENCE) ** (1 / max(1, number)):.2g} or more.",

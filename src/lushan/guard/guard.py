@@ -82,7 +82,7 @@ class Guard:
             scores = [float(value) for value in self.score(_parts(text))]
             worst = max(scores)
             if not all(math.isfinite(value) for value in scores):
-                raise ValueError("a score is no number")
+                raise ValueError("a score is not a number")
         except Exception as error:  # noqa: BLE001 - whatever fails, the text was not checked
             self.counts["guard failed"] += 1
             return Verdict(is_safe=False, reason=f"the guard failed: {in_a_line(error)}")

@@ -103,13 +103,15 @@ def generate(
         )
         return False
     if guidance is not None:
-        raise UserError("this model draws no images", key="--guidance", value=guidance)
+        raise UserError("this model does not generate images", key="--guidance", value=guidance)
     schemas = None if tools is None else read_tools(tools)
     generator = open_generator(run, dtype=dtype)
     if raw:
         generator = generator.as_text()
     if tools is not None and not generator.takes_messages:
-        raise UserError("without a chat template there are no tools", key="--tools", value=tools)
+        raise UserError(
+            "tools need a chat template, but this model has none", key="--tools", value=tools
+        )
     seen = _seen(images, generator)
     given = [
         Prompt(str(i), shown(text, seen), {"key": "--prompt"}) for i, text in enumerate(prompts)
@@ -153,7 +155,7 @@ def require_no_dialogue(**options: object) -> None:
     """
     for name, value in options.items():
         if value is not None:
-            problem = "this run draws images of texts, and has no dialogues"
+            problem = "this run generates images from texts and does not support dialogues"
             raise UserError(problem, key=f"--{name}", value=value)
 
 
@@ -184,11 +186,9 @@ def _require_input(
     if batch_size < 1:
         raise UserError("must be 1 or more", key="--batch-size", value=batch_size)
     if not prompts and input is None:
-        raise UserError(
-            "there is nothing to continue", key="--prompt", hint="Write --prompt or --input."
-        )
+        raise UserError("no prompt is given", key="--prompt", hint="Write --prompt or --input.")
     if overrides and input is None:
-        raise UserError("this says how --input is read", key=overrides[0], hint="Write --input.")
+        raise UserError("requires --input", key=overrides[0], hint="Write --input.")
 
 
 def _write_records(job: _Job, given: Sequence[Prompt], output: str | Path | None) -> None:
@@ -367,18 +367,20 @@ class _Job:
         found = list(unseen_notes(sorted(self.unseen.items())))
         unused = ignored(self.settings)
         if unused:
-            found.append(f"nothing was drawn: {', '.join(map(option, unused))} had no part in it")
+            named = ", ".join(map(option, unused))
+            found.append(f"without sampling, these options have no effect: {named}")
         if n["cut"]:
-            found.append(f"{n['cut']} of {n['prompts']} sources were cut at their ends")
+            found.append(f"{n['cut']} of {n['prompts']} sources were truncated at the end")
         if n["bounded"]:
             found.append(
-                f"{n['bounded']} of {n['prompts']} prompts leave less room than "
-                f"{self.settings.max_new_tokens} tokens: the model has {generator.positions} places"
+                f"{n['bounded']} of {n['prompts']} prompts leave room for fewer than "
+                f"{self.settings.max_new_tokens} tokens: the model has {generator.positions} "
+                f"positions"
             )
         if n["beyond"] and not generator.is_whole:
             found.append(
-                f"{n['beyond']} of {n['texts']} texts are longer with their prompts than what the "
-                f"model was trained on, {generator.trained} tokens"
+                f"{n['beyond']} of {n['texts']} texts with their prompts are longer than the "
+                f"training length of the model, {generator.trained} tokens"
             )
         return found
 

@@ -26,13 +26,13 @@ from lushan.text.parts import Part
 
 HELP = """\
 /reset         start over
-/system TEXT   set the system message; without a text, remove it
-/tool TEXT     give the result of a tool that the model has called
-/image FILE    show an image, or a video's frames, with the next message
-/save FILE     write the conversation as a line of JSON, as training reads it
-/help          this
-/exit          end; so does Ctrl-D. Ctrl-C stops an answer
-A message that begins with / is written with //."""
+/system TEXT   set the system message; without TEXT, remove it
+/tool TEXT     give the result of the model's tool call
+/image FILE    attach an image or a video to the next message
+/save FILE     save the conversation as a JSON line, in the format of training data
+/help          show this help
+/exit          quit (or Ctrl-D). Ctrl-C stops a reply
+To start a message with /, write //."""
 
 
 class TooLong(Exception):
@@ -146,8 +146,8 @@ class Conversation:
             later = [i for i, m in enumerate(messages) if m["role"] == "user" and i]
             if not later:
                 raise TooLong(
-                    f"it has {len(prompt)} tokens with what belongs to it, and "
-                    f"{room - min(wanted, room // 2)} leave room for an answer"
+                    f"it has {len(prompt)} tokens with its context, but at most "
+                    f"{room - min(wanted, room // 2)} leave room for a reply"
                 )
             messages = messages[later[0] :]
         self.dropped = len(self.messages) - len(messages)
@@ -191,17 +191,21 @@ def chat(
     generator = open_generator(run, dtype=dtype)
     if generator.is_whole:
         raise UserError(
-            "this model turns a source into a target, and remembers nothing",
+            "this is a sequence-to-sequence model, which does not support a conversation",
             key="RUN",
             value=str(run),
             hint="Use it with: lushan generate RUN --prompt SOURCE.",
         )
     if system is not None and not generator.takes_messages:
         raise UserError(
-            "without a chat template there are no system messages", key="--system", value=system
+            "system messages need a chat template, but this model has none",
+            key="--system",
+            value=system,
         )
     if tools is not None and not generator.takes_messages:
-        raise UserError("without a chat template there are no tools", key="--tools", value=tools)
+        raise UserError(
+            "tools need a chat template, but this model has none", key="--tools", value=tools
+        )
     with contextlib.suppress(KeyboardInterrupt, EOFError):
         Terminal(Conversation(generator, settings, system, schemas, guard)).talk()
 
@@ -229,14 +233,14 @@ class Terminal:
         generator = self.conversation.generator
         if not generator.takes_messages:
             self.note(
-                "this model has no chat template: it continues all that was written, yours and its "
-                "own"
+                "this model has no chat template: it continues the whole text so far, yours and "
+                "its own"
             )
         first = asked([{"role": "user", "content": ""}], self.conversation.tools)
         for note in unseen_notes(generator.unseen([first]).items()):
             self.note(note)
         if self.is_terminal:
-            self.note("/help shows what can be written; Ctrl-C stops an answer, Ctrl-D ends")
+            self.note("/help lists the commands; Ctrl-C stops a reply, Ctrl-D quits")
         while (line := self._read()) is not None:
             if not line.strip():
                 continue
@@ -269,7 +273,7 @@ class Terminal:
                 if self._interrupted:
                     return None
                 self._interrupted = True
-                self.note("once more, or Ctrl-D, ends")
+                self.note("press Ctrl-C again, or Ctrl-D, to quit")
                 continue
             self._interrupted = False
             return line
@@ -297,15 +301,15 @@ class Terminal:
         echo()
         self._interrupted = stopped()
         if written.finish == "refused":
-            self.note("refused by the guard: neither the message nor an answer was kept")
+            self.note("refused by the guard: the message and the reply are not in the conversation")
         elif written.finish == "cancelled":
-            self.note("stopped; Ctrl-C once more, or Ctrl-D, ends")
+            self.note("stopped; press Ctrl-C again, or Ctrl-D, to quit")
         elif written.finish == "length" and self.is_terminal and not plain:
             self.note(f"cut off after {len(written.ids)} tokens")
         dropped = self.conversation.dropped
         if dropped != self._dropped and dropped:
             first = plural(dropped, "message is", "messages are")
-            self.note(f"the conversation is too long: its first {first} left out")
+            self.note(f"the conversation is too long: its first {first} dropped")
         self._dropped = dropped
 
     # Commands
@@ -328,26 +332,26 @@ class Terminal:
         elif command == "/save":
             self._save(rest)
         else:
-            self.note(f"there is no {command}; /help shows what there is")
+            self.note(f"unknown command {command}; /help lists the commands")
 
     def _set_system(self, text: str) -> None:
         if not self.conversation.generator.takes_messages:
-            self.note("without a chat template there are no system messages")
+            self.note("system messages need a chat template, but this model has none")
             return
         self.conversation.system = text or None
-        self.note("set, from the next answer on" if text else "taken back")
+        self.note("set; used from the next reply on" if text else "taken back")
 
     def _give_result(self, text: str) -> None:
         if not self.conversation.generator.takes_messages:
-            self.note("without a chat template there are no tools")
+            self.note("tools need a chat template, but this model has none")
         elif text:
             self._answer(text, role="tool")
         else:
-            self.note("what is the result? /tool TEXT")
+            self.note("the result is missing: /tool TEXT")
 
     def _show_image(self, name: str) -> None:
         if not name:
-            self.note("which file? /image FILE")
+            self.note("the file is missing: /image FILE")
             return
         try:
             generator = self.conversation.generator
@@ -356,15 +360,15 @@ class Terminal:
         except UserError as error:
             self.note(f"error: {error}")
             return
-        self.note(f"{name} is shown with the next message")
+        self.note(f"{name} is attached to the next message")
 
     def _save(self, name: str) -> None:
         if not name:
-            self.note("where to? /save FILE")
+            self.note("the file is missing: /save FILE")
             return
         path = Path(name).expanduser()
         if path.exists() and path not in self.saved:
-            self.note(f"{path} is there already; choose another name")
+            self.note(f"{path} exists already; choose another name")
             return
         try:
             tools = {"tools": self.conversation.tools} if self.conversation.tools else {}

@@ -61,7 +61,7 @@ def tools_of(value: object, place: Mapping[str, Any]) -> list[dict[str, Any]] | 
     try:
         return tools_from(value)
     except Malformed as error:
-        hint = 'Tools are a list of JSON schemas: [{"name": "weather", "parameters": {...}}].'
+        hint = 'Tools must be a list of JSON schemas: [{"name": "weather", "parameters": {...}}].'
         raise UserError(str(error), value=value, **place, hint=hint) from None
 
 
@@ -94,7 +94,7 @@ def read_tools(path: str) -> list[dict[str, Any]] | None:
     try:
         value = parse_json(text)
     except ValueError as error:
-        raise UserError(f"this is no JSON: {error}", key="--tools", file=Path(path)) from None
+        raise UserError(f"this is not JSON: {error}", key="--tools", file=Path(path)) from None
     if not (found := tools_of(value, {"key": "--tools", "file": path})):
         raise UserError("there is no tool", key="--tools", file=path)
     return found

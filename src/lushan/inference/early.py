@@ -43,10 +43,10 @@ def require_runtime(folder: str | Path, runtime: str | None) -> None:
     graph = parsing.read_json(path).get("graph") if path.is_file() else None
     own = "torch" if graph is None else graph["runtime"]
     if runtime not in (None, own):
-        hint = f"Write --runtime {own}, or nothing."
+        hint = f"Write --runtime {own}, or remove --runtime."
         if graph is None:
-            hint = f"lushan export RUN FOLDER --format {runtime} makes one that {runtime} runs."
-        raise UserError(f"{own} runs this model", key="--runtime", value=runtime, hint=hint)
+            hint = f"lushan export RUN FOLDER --format {runtime} exports a model for {runtime}."
+        raise UserError(f"this model runs on {own}", key="--runtime", value=runtime, hint=hint)
 
 
 def is_ours(place: str | Path) -> bool:

@@ -42,7 +42,7 @@ FILE, HEAD = EXPORTED, "lushan_head.safetensors"
 PRIVATE = ("paths", "logger", "tags", "optimized_metric", "trial", "show")
 """Parts of a config that do not describe the model, and may reveal much of the machine."""
 CHANGED = (
-    "Export the run again. transformers still loads the folder as it is, without the task and its "
+    "Export the run again. transformers can still load the folder, but without the task and its "
     "labels."
 )
 _ENCODER = "encoder."
@@ -159,7 +159,7 @@ def read(folder: Path) -> Stored:
         content = parsing.read_json(path)
         parsing.require_shape(content, Stored)
         if content != proved(content):
-            raise UserError("this is not what was exported", hint=CHANGED)
+            raise UserError("this file was changed after the export", hint=CHANGED)
         content["limits"] = Limits(**content["limits"])
     stored: Stored = content
     return stored
@@ -185,17 +185,18 @@ def require_unchanged(folder: Path, stored: Stored) -> None:
     for name, expected in stored["files"].items():
         path = folder / name
         if Path(name).name != name:
-            raise UserError("it names a file of another folder", file=folder / FILE, value=name)
+            raise UserError("it refers to a file in another folder", file=folder / FILE, value=name)
         if not path.is_file():
-            raise UserError("a file of the exported model is gone", file=path, hint=CHANGED)
+            raise UserError("a file of the exported model is missing", file=path, hint=CHANGED)
         if sha256_file(path) != expected:
-            raise UserError("this is not what was exported", file=path, hint=CHANGED)
+            raise UserError("this file was changed after the export", file=path, hint=CHANGED)
     for name, path in inside.files_of(folder, key="FOLDER").items():
         if name not in (FILE, *stored["files"]) and path.suffix in _READ:
             raise UserError(
-                "this was not exported, and transformers may read it: an adapter, a template",
+                "this file is not part of the export, but transformers could load it as an "
+                "adapter or a template",
                 file=path,
-                hint="Remove it; notes may be kept in a file that ends in .md.",
+                hint="Remove it. Notes can be in a file that ends in .md.",
             )
 
 
@@ -206,7 +207,7 @@ def processor_of(folder: Path) -> Processor:
         UserError: There is none, or it cannot be read.
     """
     if not any((folder / name).is_file() for name in processing.FILES):
-        raise UserError("there is no processor in it", file=folder, hint=CHANGED)
+        raise UserError("it contains no processor", file=folder, hint=CHANGED)
     place = hub.local(folder, key="FOLDER")
     with intact(folder), hub.explained(place, key="FOLDER", what="processor"):
         return processing.read(place)
@@ -226,7 +227,7 @@ def plain_model_of(folder: Path, auto_class: str, dtype: object = torch.float32)
     import transformers
 
     if not re.fullmatch(r"AutoModel\w*", auto_class) or not hasattr(transformers, auto_class):
-        raise UserError("transformers has no such Auto class", file=folder / FILE, value=auto_class)
+        raise UserError("unknown Auto class of transformers", file=folder / FILE, value=auto_class)
     place = hub.local(folder, key="FOLDER")
     with intact(folder), hub.explained(place, key="FOLDER", what="model"):
         auto = getattr(transformers, auto_class)

@@ -97,7 +97,7 @@ class TextGenerator:
             UserError: It does not.
         """
         if self.media([]) is None:
-            raise UserError("this model sees no images", key=key)
+            raise UserError("this model does not accept images", key=key)
 
     def unseen(self, prompts: Sequence[Any]) -> Counter[str]:
         """Count the prompts with each field that the chat template does not show."""
@@ -234,7 +234,7 @@ def of_loaded(loaded: Loaded) -> TextGenerator:
     if found is None:
         task, folder = loaded.task, loaded.folder
         raise UserError(
-            f"this run's model writes no text from a prompt: {type(task).__name__} reads "
+            f"this run's model does not generate text from a prompt: {type(task).__name__} reads "
             f"{', '.join(inputs(task.fields))}",
             file=folder,
             hint=f"Use it with: lushan predict {folder} --input FILE.",
@@ -285,7 +285,7 @@ def _template_explained() -> Iterator[None]:
     try:
         yield
     except Unfit as error:
-        raise UserError(f"the chat template cannot write these messages: {error}") from error
+        raise UserError(f"the chat template cannot render these messages: {error}") from error
 
 
 # Hugging Face format
@@ -307,7 +307,8 @@ def _of_checkpoint(path: str) -> TextGenerator:
         own_classes = config.architectures or []
         if not known.intersection(own_classes):
             raise UserError(
-                f"this is a {', '.join(own_classes) or config.model_type}, which writes no text",
+                f"this is a {', '.join(own_classes) or config.model_type}, which does not "
+                f"generate text",
                 key="RUN",
                 value=path,
             )

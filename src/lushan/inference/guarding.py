@@ -73,7 +73,7 @@ def calibrate(run: str | Path, *, label: str | None = None, rate: float = RATE) 
     records = validation.predictions(run)
     if not all(_is_single(record) for record in records):
         raise UserError(
-            "this run does not give each text one label of a few",
+            "this run does not predict one label for each text",
             file=run,
             hint="Train a guard with task=classification and task.kind=single.",
         )
@@ -81,7 +81,7 @@ def calibrate(run: str | Path, *, label: str | None = None, rate: float = RATE) 
     chosen = label or next((one for one in UNSAFE if one in labels), None)
     if chosen is None or chosen not in labels:
         raise UserError(
-            f"which label is that of unsafe texts? There are {', '.join(labels)}",
+            f"the label of unsafe texts is unknown; labels: {', '.join(labels)}",
             key="--guard-label",
             value=label,
         )
@@ -130,7 +130,7 @@ def open_guard(
     if run is None:
         if label is not None or rate is not None:
             key = "--guard-label" if label is not None else "--guard-rate"
-            raise UserError("goes with --guard", key=key, value=label or rate)
+            raise UserError("requires --guard", key=key, value=label or rate)
         return Guard(None, redacts=True) if redacts else None
     found = calibrate(run, label=label, rate=RATE if rate is None else rate)
     if notes is not None:
@@ -234,7 +234,7 @@ class _Scores:
         self._lock = threading.RLock()  # tokenizers are not made for several threads
         self.loaded = load(Path(run).expanduser())
         if "text" not in self.loaded.task.fields:
-            raise UserError("this run reads no texts", file=run)
+            raise UserError("this run does not classify texts", file=run)
 
     def __call__(self, texts: Sequence[str]) -> list[float]:
         with self._lock:

@@ -31,7 +31,7 @@ RECORDS = "images.jsonl"
 """The file beside the images of a folder that says what each was drawn from."""
 _OF_TEXTS = dict.fromkeys(
     ("beams", "repetition_penalty", "stop"),
-    "this is an option of texts, and this run draws images",
+    "this option is for texts, but this run generates images",
 )
 
 
@@ -154,7 +154,7 @@ def _own(loaded: Loaded) -> PictureLM:
 def _place(output: str | Path | None, images: int, endings: Sequence[str]) -> Path:
     if output is None or str(output) == "-":
         raise UserError(
-            "this run draws images, which are written to files",
+            "this run generates images, so it needs an output file",
             key="--output",
             value=output,
             hint=f"Write --output image{endings[0]}, or --output FOLDER for several.",
@@ -162,21 +162,21 @@ def _place(output: str | Path | None, images: int, endings: Sequence[str]) -> Pa
     place = Path(output).expanduser()
     if place.suffix.lower() not in ("", *endings):
         raise UserError(
-            f"what this run draws is written as {', '.join(endings)}",
+            f"images of this run are saved as {', '.join(endings)}",
             key="--output",
             value=str(output),
-            hint=f"Write a name that ends in {' or '.join(endings)}, or a folder.",
+            hint=f"Use a name that ends in {' or '.join(endings)}, or a folder.",
         )
     if place.suffix and images != 1:
         raise UserError(
-            f"{images} images do not go into one file",
+            f"{images} images do not fit into one file",
             key="--output",
             value=str(output),
-            hint="Write a folder: a name without an ending.",
+            hint="Give a folder: a name without an extension.",
         )
     if place.exists() and place.is_dir() == bool(place.suffix):
         kind = "folder" if place.is_dir() else "file"
-        raise UserError(f"there is a {kind} of this name", key="--output", value=str(output))
+        raise UserError(f"a {kind} of this name exists already", key="--output", value=str(output))
     (place.parent if place.suffix else place).mkdir(parents=True, exist_ok=True)
     return place
 

@@ -153,7 +153,10 @@ def _one_node(node: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     if TARGET not in same:
         return {TARGET: "lushan.data.formats.Jsonl", **own}, []
     apart = sorted({k for n in inner for k in n} - set(same) - set(_OF_SPLITS))
-    notes = [f"the run's sources differ in data.{key}: it has its default here" for key in apart]
+    notes = [
+        f"the run's data sources have different values of data.{key}; the default is used here"
+        for key in apart
+    ]
     return {**same, **own}, notes
 
 

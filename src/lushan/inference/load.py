@@ -87,9 +87,9 @@ def config_of(folder: str | Path) -> dict[str, Any]:
     cfg = exported.config_of(place) if exported.is_exported(place) else read_config(folder)
     if missing := [key for key in CALLED if not isinstance(cfg.get(key), Mapping)]:
         raise UserError(
-            f"this is not the config of a run: it has no {missing[0]}",
+            f"this is not the config of a run: it does not have {missing[0]}",
             file=place / (exported.FILE if exported.is_exported(place) else "config.yaml"),
-            hint="`lushan runs` lists the runs that there are.",
+            hint="`lushan runs` lists all runs.",
         )
     return cfg
 
@@ -197,7 +197,7 @@ def give_weights(model: torch.nn.Module, weights: Path) -> None:
         model.load_state_dict(found)
     except RuntimeError as error:
         raise UserError(
-            f"the weights are not those of the model that {ENCODER}/config.json, {PROCESSOR} and "
+            f"the weights do not match the model that {ENCODER}/config.json, {PROCESSOR} and "
             f"{TASK_STATE} describe: {str(error).splitlines()[-1].strip()}",
             file=weights,
             hint=CHANGED,

@@ -229,7 +229,7 @@ def _planned(
     reading = reader_for(run, cfg, fields, path, format=format, overrides=overrides).reading
     if isinstance(reading.source, Text) or reading.format == "images":
         raise UserError(
-            "this input has no rows that are read alone, and cannot be divided",
+            "this input cannot be divided into independent rows",
             file=path,
             hint="Predict it without --ray, or write JSON lines.",
         )
@@ -276,16 +276,16 @@ def _begin(job: Job, examples: int) -> None:
         other = sorted(key for key, value in facts.items() if before.get(key) != value)
         if other:
             raise UserError(
-                f"these parts are of another command: {', '.join(other)} differs",
+                f"these parts are from another command: {', '.join(other)} differs",
                 file=job.parts,
-                hint="Remove the folder, or name another output.",
+                hint="Remove the folder, or choose another output.",
             )
         return
     if job.parts.exists() and any(job.parts.iterdir()):
         raise UserError(
-            "this folder is not one of parts",
+            "this folder does not contain parts of a prediction",
             file=job.parts,
-            hint="Remove it, or name another output.",
+            hint="Remove it, or choose another output.",
         )
     write_json(note, facts)
 

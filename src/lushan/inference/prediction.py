@@ -87,7 +87,9 @@ def predict(
     found = reader_for(run, cfg, fields, input, format=format, overrides=overrides).read()
     notes += found.notes
     if empty := _empty(found.table):
-        notes.append(f"{empty:,} of {found.table.num_rows:,} texts are empty, and predicted alike")
+        notes.append(
+            f"{empty:,} of {found.table.num_rows:,} texts are empty and get the same prediction"
+        )
     loaded = load(run, found.cfg)
     if labels:
         loaded.task.choose_among(labels)
@@ -122,14 +124,14 @@ class Truncation:
         if self.count and HISTORY in table.column_names:
             are = "is" if self.count == 1 else "are"
             found.append(  # a token begins each
-                f"{self.count} of {examples} histories {are} read from the last "
-                f"{self.longest - 1} items only"
+                f"{self.count} of {examples} histories {are} truncated to the last "
+                f"{self.longest - 1} items"
             )
         elif self.count:
-            hint = f"; --stride {self.stride} reads them whole, in windows" if self.stride else ""
+            hint = f"; --stride {self.stride} reads them in full, in windows" if self.stride else ""
             found.append(
                 f"{self.count} of {examples} texts are longer than {self.longest} tokens and were "
-                f"truncated: the rest was not read{hint}"
+                f"truncated{hint}"
             )
         if self.unknown:
             which = plural(self.unknown, "item of the histories is", "items of the histories are")
@@ -189,7 +191,7 @@ def require_labels(labels: Sequence[str]) -> None:
     """
     if len(labels) < 2 or len(set(labels)) < len(labels) or not all(map(str.strip, labels)):
         raise UserError(
-            "two labels or more are needed, each another one",
+            "at least two different labels are required",
             key="--label",
             value=", ".join(labels),
             hint="--label 'a red circle' --label 'a blue circle'",

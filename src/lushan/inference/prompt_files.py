@@ -77,9 +77,10 @@ def read_prompts(
     """
     if run is None and overrides:
         raise UserError(
-            "a model in Hugging Face format has no settings of data",
+            "data settings need a run, but this is a model in Hugging Face format",
             key=overrides[0],
-            hint=f"The field of the prompts is called {', '.join(columns_of_prompts(fields))}.",
+            hint=f"The prompt field must have one of these names: "
+            f"{', '.join(columns_of_prompts(fields))}.",
         )
     if run is None:
         place = STDIN if str(path) == "-" else str(path)
@@ -140,10 +141,10 @@ def _require_field(columns: Columns, field: str | None, fields: Fields) -> str:
     if field is None:
         names, known = list(columns.values), columns_of_prompts(fields)
         raise UserError(
-            "no field holds the prompts",
+            "no field contains the prompts",
             file=columns.file,
             hint=did_you_mean(known[0], names)
-            or f"One of {', '.join(known)} is expected; there are: {', '.join(names)}.",
+            or f"One of {', '.join(known)} is required; the fields are: {', '.join(names)}.",
         )
     return field
 
@@ -185,6 +186,4 @@ def _require_text(text: str, prompt: Prompt) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise UserError(
-            f"character {error.start + 1} is no text: it is not UTF-8", **prompt.place
-        ) from None
+        raise UserError(f"character {error.start + 1} is not UTF-8", **prompt.place) from None

@@ -57,7 +57,10 @@ def load_recommender(run: str | Path) -> tuple[Loaded, Recommends]:
     loaded = load(run)
     if not isinstance(loaded.task, Recommends):
         raise UserError(
-            "this run recommends nothing", key="RUN", value=run, hint="It takes task=recommend."
+            "this run is not a recommender",
+            key="RUN",
+            value=run,
+            hint="Use a run of task=recommend.",
         )
     return loaded, loaded.task
 
@@ -85,7 +88,7 @@ def recommend(
     else:
         named = [part for part in (history or "").split(";") if part.strip()]
         if not named:
-            raise UserError("a history has one item or more", key="--history", value=history)
+            raise UserError("a history needs at least one item", key="--history", value=history)
         had = [task.items.ids[task.items.find(part, key="--history")] for part in named]
     scores = scores_of(loaded, task, [had])[0]
     numbers = task.items.numbers()
@@ -114,7 +117,7 @@ def _of_user(loaded: Loaded, user: str) -> list[str]:
                 longest = [*history, *target]
     if not longest:
         raise UserError(
-            "the run's data has no such user",
+            "unknown user: not in the run's data",
             key="--user",
             value=user,
             hint=did_you_mean(user, sorted(users)) or "--history takes titles instead.",
@@ -157,7 +160,8 @@ def candidates(
     split = {"val": "validation"}.get(split, split)
     if split not in ("validation", "test"):
         raise UserError(
-            "candidates are of what was not learned", key="--split", value=split,
+            "candidates must come from a split that was not used for "
+            "training", key="--split", value=split,
             hint="Write --split validation, to train task=rank, or --split test.",
         )  # fmt: skip
     table = source_of(loaded.cfg).read(loaded.task.fields, only=split).splits[split]

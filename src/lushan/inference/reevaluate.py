@@ -65,10 +65,10 @@ def evaluate(
     if split not in corpus.splits:
         there = [PREFIX.get(s, s) for s in corpus.splits]
         raise UserError(
-            f"the run's data has no such split; it has {', '.join(there)}",
+            f"the run's data does not have this split; it has {', '.join(there)}",
             key="--split",
             value=split,
-            hint=did_you_mean(split, there) or f"Name its file: data.{split}=FILE.",
+            hint=did_you_mean(split, there) or f"Give a file for it: data.{split}=FILE.",
         )
     if loaded.task.labels:
         require_known(split, corpus.splits[split], corpus.fields, loaded.task.labels)

@@ -20,7 +20,8 @@ def too_long(tokens: object, most: int, **place: Any) -> TooLong:
         place: Where it comes from: `key`, or `file` and `line`.
     """
     return TooLong(
-        f"this prompt has {tokens} tokens, and prompt and text together have room for {most}",
+        f"this prompt has {tokens} tokens, but the limit of prompt and generated text together is "
+        f"{most}",
         **place,
-        hint="Shorten it: the text near its end counts most.",
+        hint="Shorten it from the start: the end matters most.",
     )

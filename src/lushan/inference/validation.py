@@ -28,10 +28,10 @@ def predictions(run: str | Path) -> list[dict[str, Any]]:
         content = b""
     if not content.strip():
         raise UserError(
-            "this has no stored predictions of a validation split",
+            "it has no stored predictions of a validation split",
             file=folder / NAME,
-            hint="Name the folder of a complete run whose data have a validation split "
-            "(data.validation); an exported folder keeps none.",
+            hint="Give the folder of a complete run with a validation split (data.validation). An "
+            "exported folder has no predictions.",
         )
     try:
         found = [parse_json(line) for line in content.splitlines()]

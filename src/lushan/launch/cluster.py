@@ -28,7 +28,7 @@ def require(part: str, extras: str) -> None:
 def require_workers(workers: int | None) -> None:
     """Make sure that a number of processes that was asked for is one."""
     if workers is not None and workers < 1:
-        raise UserError("one worker or more", key="--workers", value=workers)
+        raise UserError("must be 1 or more", key="--workers", value=workers)
 
 
 def started() -> Any:

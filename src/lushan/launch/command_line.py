@@ -41,9 +41,9 @@ class CommandLine:
             remote_code.permit()
         if not self.folder.is_dir():
             raise UserError(
-                "the folder that the command was typed in is not on this machine",
+                "the working folder of the command does not exist on this machine",
                 value=str(self.folder),
-                hint="Machines that share a sweep need a folder that all of them see.",
+                hint="Machines of a sweep need a shared folder.",
             )
         if self.folder != Path.cwd():
             os.chdir(self.folder)

@@ -88,7 +88,7 @@ class ForkLauncher(Launcher):
     def __init__(self, jobs: int = 1) -> None:
         if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
             raise UserError(
-                "one job at a time at the least",
+                "must be 1 or more",
                 key="hydra.launcher.jobs",
                 value=jobs,
                 hint="Write hydra.launcher.jobs=2.",
@@ -130,7 +130,7 @@ class ForkLauncher(Launcher):
         if stop.signum:
             for job in planned:
                 if job.number not in found:
-                    reason = f"not begun: {signal.Signals(stop.signum).name} stopped the sweep"
+                    reason = f"not started: {signal.Signals(stop.signum).name} stopped the sweep"
                     found[job.number] = _record(job, JobStatus(INTERRUPTED, reason=reason))
             raise Interrupted(stop.signum)
         return [self._returned(job, found[job.number]) for job in planned]

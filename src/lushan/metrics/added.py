@@ -38,13 +38,13 @@ def make(name: str, build: Make, classes: int) -> torchmetrics.Metric:
         metric = build(num_classes=classes, num_labels=classes)
     except (RuntimeError, MemoryError, OverflowError) as error:
         raise UserError(
-            f"this metric cannot be made: {first_line(error)}", key=f"task.metrics.{name}"
+            f"this metric cannot be created: {first_line(error)}", key=f"task.metrics.{name}"
         ) from error
     if not isinstance(metric, torchmetrics.Metric):
         raise UserError(
-            f"this is no metric of torchmetrics, but a {type(metric).__name__}",
+            f"this is not a torchmetrics metric but a {type(metric).__name__}",
             key=f"task.metrics.{name}",
-            hint="As in _target_: torchmetrics.text.WordErrorRate.",
+            hint="For example, _target_: torchmetrics.text.WordErrorRate.",
         )
     if isinstance(metric, Metric):
         metric.basis = None  # type: ignore[misc]  # its statistics are its own
@@ -74,10 +74,10 @@ def form_of(name: str, metric: torchmetrics.Metric, samples: Forms) -> str:
     key, problems = f"task.metrics.{name}", []
     if not samples:
         raise UserError(
-            "this task predicts nothing that a metric of torchmetrics takes",
+            "the predictions of this task do not fit a torchmetrics metric",
             key=key,
             value=type(metric).__name__,
-            hint="A class of your own that derives from lushan.metrics.metric.Metric can be added.",
+            hint="You can add your own subclass of lushan.metrics.metric.Metric.",
         )
     for form, pair in samples.items():
         try:
@@ -88,7 +88,7 @@ def form_of(name: str, metric: torchmetrics.Metric, samples: Forms) -> str:
         else:
             return form
     raise UserError(
-        f"this metric cannot be computed from what the task predicts ({'; '.join(problems)})",
+        f"this metric cannot be computed from the task's predictions ({'; '.join(problems)})",
         key=key,
         value=type(metric).__name__,
         hint="Choose another class, or other arguments.",
@@ -110,7 +110,7 @@ def value(metric: torchmetrics.Metric, pair: tuple[Any, Any]) -> float:
         return float(found)
     if isinstance(found, int | float):
         return float(found)
-    raise ValueError(f"it computes {_described(found)}, and a metric is one number")
+    raise ValueError(f"it computes {_described(found)}, but a metric must be one number")
 
 
 def field_of(
@@ -129,7 +129,7 @@ def field_of(
                 f"a prediction of this task has no {metric.field}",
                 key=f"task.metrics.{name}",
                 value=type(metric).__name__,
-                hint=f"It has {', '.join(record)}: name one of these by `field`.",
+                hint=f"Set `field` to one of {', '.join(record)}.",
             )
     return [record[metric.field] for record in records]
 

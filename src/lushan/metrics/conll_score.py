@@ -111,14 +111,14 @@ class Verdict:
             f"{micro.predicted:,} found, {micro.correct:,} of them right",
             "",
             *_rows(
-                "entity level (an entity counts when its words and its type are right)",
+                "entity level (an entity is correct if its words and its type are)",
                 self.entity.as_dict(),
             ),
             f"entity F1 {units.text(micro.f1, units.SHARE)}"
             + (f", 95 % interval {within}" if within else ""),
             "",
             *_rows(
-                "token level (each tag by itself; not to be quoted as entity F1)",
+                "token level (each tag separately; this is not entity F1)",
                 self.token.as_dict(),
             ),
             f"token accuracy {units.text(self.token.accuracy, units.SHARE)}, "
@@ -180,7 +180,7 @@ def score(
         raise UserError(
             "gold and predicted tags are the same column of the same file",
             file=gold_path,
-            hint="Name another file, or the columns.",
+            hint="Give another file, or the columns.",
         )
     notes: list[str] = []
     gold = _read(Path(gold_path), token_column, gold_column, notes)
@@ -201,7 +201,7 @@ def score(
     )
     if strict.micro != entity.micro:
         notes.append(
-            "Ill-formed tags are read as conlleval reads them; seqeval's strict mode, which drops "
+            "Ill-formed tags are interpreted as in conlleval; seqeval's strict mode, which drops "
             f"them, gives F1 {units.text(strict.micro.f1, units.SHARE)}."
         )
     if schemes[0] != schemes[1]:
@@ -308,12 +308,12 @@ def _differ(
     ]
     lines = [lines[i] if i < len(lines) else lines[-1] + 1 for lines in (here, there)]
     problem = f"the files differ: {problems[0]} here, {problems[1]} in {gold.path}:{lines[1]}"
-    hint = "Both must hold the same tokens and the same empty lines; only tags may differ."
+    hint = "Both files must have the same tokens and empty lines; only tags can differ."
     if align == "position":
         problem += f" ({len(p)} and {len(g)} tokens in this sentence)"
-        hint = "By position, each sentence must have as many tokens in both."
+        hint = "To compare by position, each sentence must have as many tokens in both files."
     elif len(p) == len(g):
-        hint += " Where a system changed tokens, compare by position: --align position."
+        hint += " If the system changed tokens, compare by position: --align position."
     return UserError(problem, file=predicted.path, line=lines[0], hint=hint)
 
 

@@ -95,8 +95,8 @@ def _oddities(
     all_references = [reference for several in references for reference in several]
     if unread := sum(not tokens.tokenize(reference) for reference in all_references):
         found.append(
-            f"{unread} of {len(all_references)} references hold nothing that ROUGE counts: letters "
-            "other than a to z, digits and CJK characters do not"
+            f"{unread} of {len(all_references)} references have nothing that ROUGE counts: it "
+            f"only counts a to z, digits and CJK characters"
         )
     return found
 

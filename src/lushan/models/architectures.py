@@ -28,10 +28,10 @@ def auto(name: str) -> Any:
     found = getattr(transformers, name, None)
     if not is_auto_class(found):
         raise UserError(
-            "transformers has no Auto class of models by this name",
+            "transformers has no Auto class with this name",
             key="task",
             value=name,
-            hint="A task's auto_class is a name such as AutoModel or AutoModelForMaskedLM.",
+            hint="auto_class must be a name such as AutoModel or AutoModelForMaskedLM.",
         )
     return found
 
@@ -68,7 +68,7 @@ def class_of(config: PreTrainedConfig, auto_class: str, revision: str | None = N
         raise UserError(
             f"transformers has no {auto_class} for {kind.__name__}",
             key="model",
-            hint=f"This task needs an architecture that has one. Of Auto classes this has: {has}.",
+            hint=f"Choose an architecture that has one. Auto classes of this one: {has}.",
         )
     return found
 
@@ -98,7 +98,7 @@ def options_of(
     if attention is not None and not attention.isidentifier():
         # transformers takes `owner/name` for a kernel of the hub: code, which it fetches and runs.
         raise UserError(
-            "this is no kind of attention",
+            "unknown attention",
             key="model.attention",
             value=attention,
             hint="Write eager, sdpa, flash_attention_2 or flex_attention.",

@@ -89,9 +89,9 @@ def width_of(config: PreTrainedConfig) -> int:
         if width:
             return int(width[-1] if isinstance(width, list | tuple) else width)
     raise UserError(
-        f"{type(config).__name__} does not say how wide the hidden states are",
+        f"{type(config).__name__} does not define the width of hidden states",
         key="model",
-        hint="It needs hidden_size or hidden_sizes.",
+        hint="The config needs hidden_size or hidden_sizes.",
     )
 
 

@@ -43,10 +43,10 @@ def traced(model: PreTrainedModel) -> dict[str, Any]:
     cache = DynamicCache(config=model.config)
     if not cache.layers or any(type(layer) is not DynamicLayer for layer in cache.layers):
         raise UserError(
-            f"a {model.config.model_type} keeps other things than all keys and values, and is not "
-            "written as a graph",
+            f"a {model.config.model_type} has another cache than keys and values, so it cannot be "
+            f"exported as a graph",
             key="--format",
-            hint="Without --format it is written for transformers.",
+            hint="Remove --format to export for transformers.",
         )
     ids = torch.arange(2 * (_READ + _NEW)).view(2, -1) % int(model.config.vocab_size)
     mask = torch.ones_like(ids)
@@ -95,7 +95,7 @@ def opened(folder: Path, auto_class: str) -> PreTrainedModel:
         ) -> CausalLMOutputWithPast:
             del return_dict, use_cache
             if attention_mask is None and position_ids is not None:
-                assert not (position_ids.diff(dim=-1) < 0).any(), "rows hold a document each"
+                assert not (position_ids.diff(dim=-1) < 0).any(), "each row must have one document"
             given = {"input_ids": input_ids}
             cache = _started(config, past_key_values, len(input_ids))
             length = input_ids.shape[1] + cache.get_seq_length()

@@ -27,9 +27,9 @@ def with_decoder(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor
         start = network.config.decoder_start_token_id
         if start is None:
             raise UserError(
-                "this model's config does not say what its decoder begins with",
+                "this model's config has no start token for the decoder",
                 key="model",
-                hint="It needs a decoder_start_token_id.",
+                hint="Set decoder_start_token_id.",
             )
         shifted = torch.cat([labels.new_full((len(labels), 1), start), labels[:, :-1]], dim=1)
         shifted = shifted.masked_fill(shifted == IGNORED, network.config.pad_token_id)

@@ -86,20 +86,20 @@ class Settings:
             "num_samples": (self.num_samples >= 1, "must be 1 or more"),
             "beams": (self.beams >= 1, "must be 1 or more"),
             "repetition_penalty": (self.repetition_penalty > 0, "must be above 0"),
-            "stop": (all(self.stop), "an empty string would end every text at once"),
+            "stop": (all(self.stop), "an empty string would stop every text immediately"),
         }
         for field, (fine, problem) in bounds.items():
             if not fine:
                 raise UserError(problem, key=named(field), value=getattr(self, field))
         if self.beams > 1 and self.num_samples > self.beams:
             raise UserError(
-                f"a search with {self.beams} beams finds no more texts than that",
+                f"a beam search with {self.beams} beams returns at most as many texts",
                 key=named("num_samples"),
                 value=self.num_samples,
             )
         if not self.draws and self.beams == 1 and self.num_samples > 1:
             raise UserError(
-                "without chance, all of them would be the same",
+                "without sampling, all texts would be the same",
                 key=named("num_samples"),
                 value=self.num_samples,
                 hint=f"Remove {named('greedy')}, or set {named('beams')}.",
@@ -353,7 +353,7 @@ def require_options(options: Mapping[str, Any], key: str) -> None:
     for name, value in options.items():
         if name not in known or name in _OURS or name.startswith("output_"):
             raise UserError(
-                "generation has no such option",
+                "unknown option of generation",
                 key=f"{key}.{name}",
                 value=value,
                 hint=did_you_mean(name, set(known) - set(_OURS)),

@@ -69,7 +69,7 @@ class EMA:
         if {n: t.shape for n, t in state["averages"].items()} != {
             n: t.shape for n, t in self._averages.items()
         }:
-            raise RunFailed("the saved average of the weights is of another model")
+            raise RunFailed("the saved average of the weights does not match this model")
         self.step = int(state["step"])
         for name, value in state["averages"].items():
             average = self._averages[name]

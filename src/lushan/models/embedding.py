@@ -148,7 +148,7 @@ def batch_divergence(cosines: Tensor, given: Candidates, *, temperature: float) 
     Both are softmaxes of cosines over the temperature (Hinton et al., 2015, arXiv:1503.02531).
     """
     if given.likeness is None:
-        raise AssertionError("a teacher's vectors are needed")
+        raise AssertionError("the teacher's vectors are required")
     wanted = given.likeness.to(cosines.dtype) / temperature
     return _divergence(cosines / temperature, wanted, ~given.hidden)
 
@@ -162,5 +162,5 @@ def _divergence(scores: Tensor, wanted: Tensor, among: Tensor) -> Tensor:
 
 def _taught(given: Candidates) -> tuple[Tensor, Tensor]:
     if given.taught is None or given.teacher is None:
-        raise AssertionError("a teacher's scores are needed")
+        raise AssertionError("the teacher's scores are required")
     return given.taught, given.teacher.to(given.queries.dtype).detach()

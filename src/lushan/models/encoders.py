@@ -85,17 +85,17 @@ def fresh(
     """A model with random weights.
 
     Args:
-        config: Makes a config of transformers.
-        attention: `eager`, `sdpa`, `flash_attention_2` or `flex_attention`; by default `sdpa` where
-            the architecture has it.
-        gradient_checkpointing: Compute the layers' states again in the backward pass instead of
-            keeping them: less memory, a third more work.
-        vocab_size: Of the tokenizer; None where there is none.
-        pad_token_id: Likewise.
-        special: Ids of further tokens by their names in configs, such as `eos_token_id`; those that
-            the config names itself stand.
-        auto_class: Name of the Auto class that chooses the model's class.
-        wrap: Makes the backbone of the model.
+        config: Callable that returns a transformers config.
+        attention: `eager`, `sdpa`, `flash_attention_2` or `flex_attention`; the default is `sdpa`
+            if the architecture supports it.
+        gradient_checkpointing: Recompute activations in the backward pass: less memory, a third
+            more compute.
+        vocab_size: Vocabulary size of the tokenizer; None if there is none; set by the run.
+        pad_token_id: Padding token of the tokenizer; set by the run.
+        special: Ids of other special tokens by their names in configs, such as `eos_token_id`. Ids
+            in the config itself take precedence.
+        auto_class: Name of the Auto class that selects the model class; set by the task.
+        wrap: Callable that wraps the model as a backbone.
     """
     given = getattr(config, "keywords", {})
     ids = {} if vocab_size is None else {"vocab_size": vocab_size, "pad_token_id": pad_token_id}
@@ -104,7 +104,7 @@ def fresh(
         made = config(**ids, **(_unset(config) | more))
         return _checkpointed(_make(made, auto_class, wrap, attention), gradient_checkpointing)
     except (ValueError, TypeError, ZeroDivisionError, AttributeError) as error:
-        raise UserError(f"these sizes do not make a model: {error}", key="model.config") from error
+        raise UserError(f"invalid sizes of a model: {error}", key="model.config") from error
 
 
 def load(folder: str | Path, auto_class: str = "AutoModel", wrap: Wrap = encoder_of) -> Backbone:
@@ -131,15 +131,16 @@ def pretrained(
     """A model with the weights of a checkpoint, in float32.
 
     Args:
-        path: A folder, a .gguf file, `pkg://package/inside`, a hub id, or an earlier run's folder.
-        dropout: Share of hidden features and attention that training drops, instead of the
-            checkpoint's own.
+        path: A folder, a .gguf file, `pkg://package/inside`, a Hub id, or the folder of an earlier
+            run.
+        dropout: Dropout of hidden features and attention in training, instead of the checkpoint's
+            values.
         attention: See `fresh`.
         gradient_checkpointing: See `fresh`.
-        scripts: Of an E5 file: keep only those pieces of the vocabulary whose letters are of these
-            scripts (`[latin,cjk]`), and their embeddings.
-        layers: Keep only the first so many. The last ones of a model that was trained to embed
-            whole texts say nearly the same of each token.
+        scripts: For an E5 file: keep only the tokens whose letters are in these scripts
+            (`[latin,cjk]`), and their embeddings.
+        layers: Keep only the first N layers. In a model for whole-text embeddings, the last layers
+            have nearly the same state for each token.
         vocab_size: See `fresh`.
         pad_token_id: See `fresh`.
         auto_class: See `fresh`.
@@ -186,7 +187,7 @@ def _checkpointed(model: Backbone, gradient_checkpointing: bool) -> Backbone:
         inner = model.model
         if not inner.supports_gradient_checkpointing:
             raise UserError(
-                f"a {inner.config.model_type} cannot compute its layers again",
+                f"a {inner.config.model_type} does not support gradient checkpointing",
                 key="model.gradient_checkpointing",
                 value=True,
             )

@@ -35,9 +35,9 @@ def make_head(
 
     Args:
         head: A partial of its class; `structured` may be left out there, and is then false.
-        width: Of the hidden states.
-        num_labels: Scores a word or text gets.
-        allowed: Which tags may stand where; None where a text is scored and not its words.
+        width: Width of the hidden states.
+        num_labels: Number of scores of a word or text.
+        allowed: Allowed transitions between tags.
 
     Raises:
         UserError: It takes other arguments, lacks what a structured head has, or gives other
@@ -47,7 +47,7 @@ def make_head(
     arguments: dict[str, Any] = {"width": width, "num_labels": num_labels}
     if is_structured(name):
         if allowed is None:
-            raise _no_head(name, "it scores sequences of tags; a text has one row of scores")
+            raise _no_head(name, "it scores tag sequences, but a text has one row of scores")
         arguments["allowed"] = allowed
     try:
         inspect.signature(head).bind(**arguments)
@@ -56,13 +56,13 @@ def make_head(
     made = head(**arguments)
     lacking = [n for n in ("nll", "decode", "marginals") if not hasattr(made, n)]
     if is_structured(made) and lacking:
-        raise _no_head(name, f"it is structured, and has no {lacking[0]}")
+        raise _no_head(name, f"it is structured but has no {lacking[0]}")
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         shape = (1, 2, width) if allowed is not None else (2, width)
         found = made(torch.zeros(shape))
     if not isinstance(found, Tensor) or found.shape != (*shape[:-1], num_labels):
         got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise _no_head(name, f"of states {shape} it makes {got}, not {(*shape[:-1], num_labels)}")
+        raise _no_head(name, f"of states {shape} it returns {got}, not {(*shape[:-1], num_labels)}")
     return made
 
 
@@ -80,7 +80,7 @@ def require_unstructured(node: Mapping[str, Any]) -> None:
     target = str((node.get("head") or {}).get("_target_"))
     if is_structured(pydoc.locate(target)):
         raise UserError(
-            "this head scores sequences of tags, which this task has not",
+            "this head scores tag sequences, but this task has none",
             key="task.head",
             value=target.rpartition(".")[2].lower(),
             hint="write task/head=linear or task/head=mlp",
@@ -89,10 +89,10 @@ def require_unstructured(node: Mapping[str, Any]) -> None:
 
 def _no_head(head: object, problem: str) -> UserError:
     return UserError(
-        f"{getattr(head, '__qualname__', head)} is no head: {problem}",
+        f"{getattr(head, '__qualname__', head)} is not a head: {problem}",
         key="task.head",
-        hint="A head takes width and num_labels and makes (..., num_labels) of (..., width); a "
-        "structured one also takes allowed, and has nll, decode and marginals.",
+        hint="A head takes width and num_labels and maps (..., width) to (..., num_labels). A "
+        "structured head also takes allowed and has nll, decode and marginals.",
     )
 
 
@@ -101,9 +101,9 @@ class Linear(nn.Module):
     """One linear layer over the encoder.
 
     Args:
-        width: Of the hidden states.
-        num_labels: Scores a word or text gets.
-        dropout: Share of the hidden features that training drops.
+        width: Width of the hidden states.
+        num_labels: Number of scores of a word or text.
+        dropout: Dropout of the hidden features.
     """
 
     structured: ClassVar[bool] = False
@@ -129,10 +129,10 @@ class MLP(nn.Module):
     """Two layers with a GELU between them; the first one begins as He et al. (2015) have it.
 
     Args:
-        width: Of the hidden states.
-        num_labels: Scores a word or text gets.
-        dropout: Share of the features that training drops, before each layer.
-        hidden: Width between the layers; as wide as the encoder if not given.
+        width: Width of the hidden states.
+        num_labels: Number of scores of a word or text.
+        dropout: Dropout before each layer.
+        hidden: Width between the layers; by default the encoder's width.
     """
 
     structured: ClassVar[bool] = False
@@ -170,10 +170,10 @@ class CRF(nn.Module):
     arguments are those of `Linear`, and the rules.
 
     Args:
-        width: Of the hidden states.
-        num_labels: Tags.
-        allowed: Which tags may stand where.
-        dropout: Share of the hidden features that training drops.
+        width: Width of the hidden states.
+        num_labels: Number of tags.
+        allowed: Allowed transitions between tags.
+        dropout: Dropout of the hidden features.
     """
 
     structured: ClassVar[bool] = True
@@ -245,7 +245,7 @@ def constrained_decode(scores: Tensor, allowed: Transitions, mask: Tensor) -> Te
 
     Args:
         scores: (B, W, C)
-        allowed: Which tags may stand where.
+        allowed: Allowed transitions between tags.
         mask: (B, W), true at the words, which come before the padding.
 
     Returns:

@@ -31,14 +31,14 @@ class ImageAutoencoderConfig(PreTrainedConfig):
     """Config of an `ImageAutoencoder`.
 
     Args:
-        image_size: Pixels of a side.
-        patch_size: Pixels of a side that the first convolution takes together.
-        channels: Width of each stage; each but the first halves the resolution.
-        blocks: Residual blocks of a stage.
-        quantizer: `fsq` or `vq`.
-        levels: Of `fsq`: levels of each dimension; their product is the number of codes.
-        codebook_size: Of `vq`: number of codes.
-        codebook_width: Of `vq`: dimensions of a code.
+        image_size: Side of an image in pixels.
+        patch_size: Patch size in pixels of the first convolution.
+        channels: Width of each stage; each stage after the first halves the resolution.
+        blocks: Number of residual blocks of a stage.
+        quantizer: Quantizer: `fsq` or `vq`.
+        levels: For `fsq`: number of levels of each dimension; their product is the number of codes.
+        codebook_size: For `vq`: number of codes.
+        codebook_width: For `vq`: dimension of a code.
     """
 
     model_type = "lushan_image_autoencoder"
@@ -61,11 +61,11 @@ class ImageAutoencoderConfig(PreTrainedConfig):
         """
         step = self.patch_size * 2 ** (len(self.channels) - 1)
         if not self.channels or self.image_size < 1 or self.image_size % step:
-            raise ValueError(f"image_size={self.image_size} is no multiple of {step} pixels")
+            raise ValueError(f"image_size={self.image_size} is not a multiple of {step} pixels")
         if any(width < 1 or width % GROUPS for width in self.channels):
-            raise ValueError(f"channels={list(self.channels)} are no multiples of {GROUPS}")
+            raise ValueError(f"channels={list(self.channels)} are not multiples of {GROUPS}")
         if not self.levels or min(self.levels) < 2:
-            raise ValueError(f"levels={list(self.levels)}: each dimension has 2 or more")
+            raise ValueError(f"levels={list(self.levels)}: each dimension needs 2 or more levels")
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
     @property

@@ -90,8 +90,8 @@ class PixelCodec(ImageCodec):
     """Colours of a few pixels, as Image GPT reads them (Chen et al., 2020); nothing is learned.
 
     Args:
-        side: Pixels of a side that an image is scaled to.
-        levels: Of red, of green and of blue.
+        side: Side in pixels to which images are scaled; each pixel is a token.
+        levels: Number of levels of each of red, green and blue; its cube is the number of codes.
     """
 
     def __init__(self, side: int, levels: int) -> None:
@@ -159,8 +159,8 @@ def pixels(
     """Make a codec of the colours of a few pixels, which needs no training.
 
     Args:
-        side: Pixels of a side that an image is scaled to; each is a token.
-        levels: Of red, of green and of blue; their cube is the number of codes.
+        side: Side in pixels to which images are scaled; each pixel is a token.
+        levels: Number of levels of each of red, green and blue; its cube is the number of codes.
     """
     return PixelCodec(side, levels)
 
@@ -170,7 +170,7 @@ def trained(path: str) -> ImageCodec:
     """Load the codec that a run of task=image_tokenizer has learned.
 
     Args:
-        path: Its folder.
+        path: Folder of the run.
 
     Raises:
         UserError: It is no such run, or not complete.
@@ -178,18 +178,18 @@ def trained(path: str) -> ImageCodec:
     key, folder = "task.images.path", Path(path).expanduser()
     if not is_run(folder):
         raise UserError(
-            "this is not the folder of a run",
+            "this is not a run folder",
             key=key,
             value=path,
-            hint="Train one, lushan train task=image_tokenizer, and write its folder.",
+            hint="Train one with lushan train task=image_tokenizer, and give its folder.",
         )
     model: Any = pretrained_weights.read(str(folder), "AutoModel")[0]
     if not isinstance(model, ImageAutoencoder):
         raise UserError(
-            f"this run has a {model.config.model_type}, which makes no codes of images",
+            f"this run has a {model.config.model_type}, which does not encode images as codes",
             key=key,
             value=path,
-            hint="Write the folder of a run of task=image_tokenizer.",
+            hint="Give the folder of a run of task=image_tokenizer.",
         )
     processor = processing.require_image_processor(processing.stored(folder))
     return TrainedCodec(model, processor, weights_hash(model.state_dict()))
@@ -207,7 +207,7 @@ def restored(state: Mapping[str, Any]) -> ImageCodec:
     options = dict(state["processor"])
     name = str(options.pop("image_processor_type")).removesuffix("Pil") + "Pil"
     if not name.endswith("ImageProcessorPil") or not hasattr(transformers, name):
-        raise UserError("transformers has no such processor of images", value=name)
+        raise UserError("unknown image processor of transformers", value=name)
     processor = getattr(transformers, name)(**options)
     return TrainedCodec(model, processor, state["weights"])
 

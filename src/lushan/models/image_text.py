@@ -30,13 +30,13 @@ def llava(
 
     Args:
         vision: Config of the vision tower.
-        text: Makes the config of the language model.
-        feature_layer: The tower's layer whose states are read, counted from its end as -1.
+        text: Callable that returns the config of the language model.
+        feature_layer: Layer of the vision tower whose hidden states are used; -1 is the last.
         vocab_size: Of the tokenizer.
         pad_token_id: Likewise.
-        image_token_id: What stands for a patch of an image among the tokens.
-        bos_token_id: What begins a text.
-        eos_token_id: What ends one.
+        image_token_id: Id of the token that stands for an image patch.
+        bos_token_id: Begin-of-text token.
+        eos_token_id: End-of-text token.
     """
     from transformers import LlavaConfig
 
@@ -73,12 +73,12 @@ def clip(
 
     Args:
         vision: Config of the vision tower.
-        text: Makes the config of the tower for texts.
-        projection_dim: Width of the vectors that are compared.
+        text: Callable that returns the config of the text tower.
+        projection_dim: Dimension of the shared embedding space.
         vocab_size: Of the tokenizer.
         pad_token_id: Likewise.
-        bos_token_id: What begins a text.
-        eos_token_id: What ends one.
+        bos_token_id: Begin-of-text token.
+        eos_token_id: End-of-text token.
     """
     from transformers import CLIPConfig
 

@@ -29,9 +29,9 @@ class ConvTowerConfig(PreTrainedConfig):
     """Config of a `ConvTower`.
 
     Args:
-        channels: Width of each convolution.
-        strides: Its stride.
-        pool: Places of a side, behind the last convolution, of which one state takes the maxima.
+        channels: Number of channels of each convolution.
+        strides: Stride of each convolution.
+        pool: Side of the max-pooling window after the last convolution.
     """
 
     model_type = "lushan_conv_tower"
@@ -49,9 +49,9 @@ class ConvTowerConfig(PreTrainedConfig):
         if not self.channels or len(self.channels) != len(self.strides):
             raise ValueError(f"channels={list(self.channels)} and strides={list(self.strides)}")
         if any(width < 1 or width % GROUPS for width in self.channels):
-            raise ValueError(f"channels={list(self.channels)} are no multiples of {GROUPS}")
+            raise ValueError(f"channels={list(self.channels)} are not multiples of {GROUPS}")
         if min(*self.strides, self.pool) < 1:
-            raise ValueError("strides and pool are 1 or more")
+            raise ValueError("strides and pool must be 1 or more")
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
     @property

@@ -59,7 +59,7 @@ class ItemKNN(ItemScores):
     """Cosines between items, summed over a history (Deshpande and Karypis, 2004).
 
     Args:
-        neighbors: Most similar items that speak for one.
+        neighbors: Number of most similar items (neighbours) of each item.
     """
 
     def __init__(self, neighbors: Annotated[int, Within(least=1)] = 100) -> None:
@@ -93,9 +93,9 @@ class EASE(ItemScores):
     """A linear autoencoder without its diagonal, in closed form (Steck, 2019, arXiv:1905.03375).
 
     Args:
-        l2: Regularisation.
-        half_life: Interactions after which one counts half as much in a history; null counts all
-            alike, as the paper does.
+        l2: L2 regularisation.
+        half_life: Half-life in interactions: older interactions of a history have less weight. null
+            weighs all equally, as in the paper.
     """
 
     def __init__(
@@ -114,8 +114,8 @@ class EASE(ItemScores):
         users = matrix(sequences, len(texts))
         if min(users.shape) > LARGEST:
             raise UserError(
-                f"EASE inverts a matrix of users or items, and there are {users.shape[0]:,} and "
-                f"{users.shape[1]:,}: at most {LARGEST:,} of one",
+                f"EASE inverts a matrix of users or items, but there are {users.shape[0]:,} and "
+                f"{users.shape[1]:,}: one must be at most {LARGEST:,}",
                 key="task.baselines",
                 hint="Write '~task.baselines.ease'.",
             )
@@ -153,10 +153,11 @@ class Markov(ItemScores):
     one. Items that never followed stand by their popularity.
 
     Args:
-        window: Items behind one that follow it.
-        order: Last items of a history that count.
-        decay: What each step of either kind counts less by.
-        power: Items are divided by this power of their number of users.
+        window: Number of following items to count for each item.
+        order: Number of last items of a history to use.
+        decay: Factor by which each further step, forward or backward, has less weight.
+        power: Exponent of popularity: scores are divided by this power of an item's number of
+            users.
     """
 
     def __init__(
@@ -235,7 +236,8 @@ def matrix(sequences: Sequences, items: int, half_life: float | None = None) -> 
     Args:
         sequences: Of each user, the latest last.
         items: How many there are.
-        half_life: Interactions after which one counts half as much; None counts all alike.
+        half_life: Half-life in interactions: older interactions of a history have less weight. null
+            weighs all equally, as in the paper.
     """
     from scipy import sparse
 

@@ -336,7 +336,7 @@ def _place(model: nn.Module, layer: nn.Module) -> tuple[nn.Module, str]:
                 if child is layer:
                     return parent, name
         level = [child for parent in level for child in parent.children()]
-    raise LookupError(f"{type(model).__name__} has no such layer")
+    raise LookupError(f"{type(model).__name__} does not have this layer")
 
 
 def _is_projection(model: PreTrainedModel) -> bool:

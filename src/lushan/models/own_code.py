@@ -40,9 +40,9 @@ def require_whole(model: PreTrainedModel, part: object) -> None:
     """Refuse to keep a part of a model alone, whose code makes the whole."""
     if part is not model and is_own(model):
         raise UserError(
-            f"{type(model).__name__} is code of its own, and its encoder cannot be taken out of it",
+            f"{type(model).__name__} uses its own code, so its encoder cannot be used separately",
             key="model.path",
-            hint="Use it by task=seq2seq.",
+            hint="Use it with task=seq2seq.",
         )
 
 

@@ -151,24 +151,25 @@ def _plan(model: Any) -> dict[str, str]:
     plan = {n: s for n, s in (model.tp_plan or {}).items() if s not in _LEFT_WHOLE}
     if not plan:
         raise UserError(
-            f"it is not known how a {family} model is cut into columns and rows",
+            f"tensor parallelism does not support {family} models",
             key="trainer.tensor_parallel",
-            hint="Llama, Qwen, Mistral, Gemma and similar models are; trainer=fsdp cuts any model.",
+            hint="It supports Llama, Qwen, Mistral, Gemma and similar models. trainer=fsdp shards "
+            "any model.",
         )
     unknown = sorted(set(plan.values()) - _STYLES.keys())
     if unknown:
         raise UserError(
-            f"the plan of a {family} model has parts that are not known here: {', '.join(unknown)}",
+            f"the plan of a {family} model has unsupported parts: {', '.join(unknown)}",
             key="trainer.tensor_parallel",
-            hint="Write trainer=fsdp, which cuts any model.",
+            hint="Write trainer=fsdp, which shards any model.",
         )
     modules = dict(model.named_modules())
     adapted = [n for n in modules if n.endswith(".base_layer")]
     if adapted:
         raise UserError(
-            f"a model with adapters in its matrices cannot be cut through them: {adapted[0]}",
+            f"tensor parallelism does not support adapters inside matrices: {adapted[0]}",
             key="trainer.tensor_parallel",
-            hint="Write trainer=fsdp, which cuts any model.",
+            hint="Write trainer=fsdp, which shards any model.",
         )
     return plan
 
@@ -178,7 +179,7 @@ def _require_even(config: PreTrainedConfig, size: int) -> None:
         count = getattr(config, name, None)
         if isinstance(count, int) and count % size:
             raise UserError(
-                f"the model's {name}, {count}, cannot be shared out evenly",
+                f"the model's {name}, {count}, cannot be divided evenly",
                 key="trainer.tensor_parallel",
                 value=size,
             )

@@ -107,10 +107,11 @@ def of_run(folder: Path) -> dict[str, Tensor]:
         raise UserError(str(error), key="init_from", value=str(folder)) from error
     if any(name.endswith("base_sha256") for name in found):
         raise UserError(
-            "that run holds an adapter alone",
+            "that run contains only an adapter",
             key="init_from",
             value=str(folder),
-            hint="Write it out whole, `lushan export RUN FOLDER`, and start from that FOLDER.",
+            hint="Export the merged model with `lushan export RUN FOLDER`, and start from that "
+            "FOLDER.",
         )
     prefix = "encoder.model."
     return {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
@@ -132,7 +133,7 @@ def _report_weights(
             f"{share:.0%} of the weights are not in it: {_some(new)}",
             key="model.path",
             value=path,
-            hint="Is it of another architecture or size?",
+            hint="Does it have another architecture or size?",
         )
     for names, what in ((new, "new weights, not in"), (unused, "weights not used of")):
         if names:
@@ -151,7 +152,7 @@ def _refuse_fewer_tokens(config: PreTrainedConfig, vocab_size: int, path: str) -
             f"the tokenizer has {vocab_size} tokens and this model only {known}",
             key="model.path",
             value=path,
-            hint="Write processor=pretrained, which takes the encoder's own.",
+            hint="Write processor=pretrained, to use the encoder's own.",
         )
 
 
@@ -191,5 +192,5 @@ def _refuse_missing(missing: list[str], path: str) -> None:
             f"the checkpoint lacks {len(missing)} of the model's weights: {_some(missing)}",
             key="model.path",
             value=path,
-            hint="Is it of another architecture than its config.json says?",
+            hint="Does the architecture match its config.json?",
         )

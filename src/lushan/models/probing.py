@@ -36,8 +36,8 @@ _CLOSE = 1e-3
 _STARTED = 0.02
 """Deviation of the values that stand for weights which begin as zero, during the probe."""
 
-_BOTH_SIDES = "task=masked_lm trains models that see both sides"
-_ONE_SIDE = "task=causal_lm trains models that see only what comes before"
+_BOTH_SIDES = "task=masked_lm is for models that attend to both sides"
+_ONE_SIDE = "task=causal_lm is for causal models"
 
 
 def require(model: nn.Module, probe: Probe, tokens: Sequence[int]) -> None:
@@ -66,11 +66,11 @@ def require_causal(model: nn.Module, tokens: Sequence[int]) -> None:
             changed = _losses(encoder, {"input_ids": _changed(ids, place, length, tokens)}, labels)
             if _moved(before[:place], changed[:place]):
                 raise UserError(
-                    "this model sees the tokens that it is to predict: changing one changes the "
-                    "scores of those before it",
+                    "this model attends to the tokens that it must predict: changing one changes "
+                    "the scores before it",
                     key="model",
                     value=_name(encoder),
-                    hint="Write a causal one, such as model=gpt2_small, model=llama_small or "
+                    hint="Use a causal model, such as model=gpt2_small, model=llama_small or "
                     f"model=qwen_small; {_BOTH_SIDES}.",
                 )
 
@@ -93,10 +93,10 @@ def require_bidirectional(model: nn.Module, tokens: Sequence[int]) -> None:
             inputs = {"input_ids": _changed(ids, start, stop, tokens), "attention_mask": mask}
             if torch.equal(before[middle], _losses(encoder, inputs, labels)[middle]):
                 raise UserError(
-                    f"this model does not see the tokens {side} the one that it is to predict",
+                    f"this model does not attend to the tokens {side} the one that it must predict",
                     key="model",
                     value=_name(encoder),
-                    hint="Write one that sees both sides, such as model=bert_small or "
+                    hint="Use a bidirectional model, such as model=bert_small or "
                     f"model=modernbert_small; {_ONE_SIDE}.",
                 )
         _require_padding_ignored(encoder, {"attention_mask": mask}, ids, labels, before, tokens)
@@ -131,7 +131,7 @@ def require_encoder_decoder(model: nn.Module, tokens: Sequence[int]) -> None:
     labels = _text(tokens, length, first=3)
     written = with_decoder(model, {"labels": labels})["decoder_input_ids"]
     rest = {"attention_mask": mask, "decoder_input_ids": written}
-    hint = "Write an encoder-decoder, such as model=t5_small."
+    hint = "Use an encoder-decoder, such as model=t5_small."
     with _probed(model):
         before = _losses(encoder, {"input_ids": ids, **rest}, labels)
         for place in range(1, length):
@@ -139,8 +139,8 @@ def require_encoder_decoder(model: nn.Module, tokens: Sequence[int]) -> None:
             changed = _losses(encoder, {"input_ids": ids, **more}, labels)
             if _moved(before[:place], changed[:place]):
                 raise UserError(
-                    "the decoder of this model sees the tokens that it is to write: changing one "
-                    "changes the scores of those before it",
+                    "the decoder of this model attends to the tokens that it must predict: "
+                    "changing one changes the scores before it",
                     key="model",
                     value=_name(encoder),
                     hint=hint,
@@ -148,7 +148,7 @@ def require_encoder_decoder(model: nn.Module, tokens: Sequence[int]) -> None:
         inputs = {"input_ids": _changed(ids, 0, length - _PADDING, tokens), **rest}
         if torch.equal(before, _losses(encoder, inputs, labels)):
             raise UserError(
-                "what this model writes does not depend on its source",
+                "the output of this model does not depend on its source",
                 key="model",
                 value=_name(encoder),
                 hint=hint,
@@ -174,10 +174,10 @@ def _require_padding_ignored(
 
 def _sees_padding(encoder: nn.Module) -> UserError:
     return UserError(
-        "this model sees the padding, so that its scores depend on the batch",
+        "this model attends to padding, so its scores depend on the batch",
         key="model",
         value=_name(encoder),
-        hint="It must follow attention_mask, which is 0 for padding.",
+        hint="It must use attention_mask, which is 0 for padding.",
     )
 
 

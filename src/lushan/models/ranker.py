@@ -23,9 +23,9 @@ class RankerConfig(PreTrainedConfig):
     """Config of a `Ranker`.
 
     Args:
-        features: Numbers of a candidate.
-        hidden_sizes: Widths of hidden layers; none makes it linear.
-        dropout: Share of hidden numbers that training drops.
+        features: Number of features of a candidate.
+        hidden_sizes: Widths of the hidden layers; an empty list is a linear model.
+        dropout: Dropout of hidden layers.
     """
 
     model_type = "lushan_ranker"

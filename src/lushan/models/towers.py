@@ -30,9 +30,9 @@ class Towers(nn.Module):
         super().__init__()
         if not all(hasattr(model, name) for name in ("text_projection", "visual_projection")):
             raise UserError(
-                f"a {model.config.model_type} has not a tower for images and one for texts",
+                f"a {model.config.model_type} does not have an image tower and a text tower",
                 key="model",
-                hint="Write model=clip_tiny, or model=pretrained with the path of a CLIP.",
+                hint="Write model=clip_tiny, or model=pretrained with the path of a CLIP model.",
             )
         self.model, self.config = model, model.config
         self.bias = None if bias is None else nn.Parameter(torch.tensor(float(bias)))

@@ -25,7 +25,7 @@ from lushan.run import remote_code
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-HINT = "`lushan predict` uses the run as it is."
+HINT = "Use the run itself with `lushan predict`."
 _SMALL = 2.0**-13
 """tanh changes what is multiplied by it by less than 1e-6 of itself."""
 _TINY = 2.0**-30
@@ -49,7 +49,7 @@ def linear_of(head: nn.Module) -> nn.Linear:
     """
     if not isinstance(head, Linear):
         raise UserError(
-            "transformers has no class with such a head",
+            "transformers has no class with this head",
             key="task.head",
             value=type(head).__name__.lower(),
             hint=f"Runs with task/head=linear can be exported; {HINT}",
@@ -116,7 +116,7 @@ def _set_options(config: PreTrainedConfig, options: Mapping[str, Any], key: str)
             setattr(config, name, value)
         except StrictDataclassError as error:
             raise UserError(
-                f"the {name} of a {config.model_type} in transformers cannot be this",
+                f"the {name} of a {config.model_type} in transformers does not support this value",
                 key=key,
                 value=value,
                 hint=HINT,

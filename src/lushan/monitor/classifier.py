@@ -68,10 +68,10 @@ class Runs:
         if not having:
             known = "; ".join(f"{name}: {', '.join(some)}" for name, some in labels.items())
             raise UserError(
-                "no run that classifies has this label",
+                "no classification run has this label",
                 key="--watch",
                 value=label,
-                hint=f"There are {known}." if known else "Name a run of task=classification.",
+                hint=f"Labels: {known}." if known else "Add a run of task=classification.",
             )
         self.watching = Path(having[0])
         self.notes = [note for one in self.loaded for note in one.notes]
@@ -146,12 +146,12 @@ def _require_texts(loaded: Loaded) -> None:
     classifies = "label" in fields and "text" in fields and bool(loaded.task.labels)
     if not classifies and "tokens" not in fields:
         raise UserError(
-            f"{type(loaded.task).__name__} gives texts neither labels nor entities",
+            f"{type(loaded.task).__name__} predicts neither labels nor entities",
             file=loaded.folder,
-            hint="Name runs of task=classification (one or several labels) or task=ner.",
+            hint="Use runs of task=classification (one or several labels) or task=ner.",
         )
     if isinstance(loaded.cfg["data"].get("text"), list):
-        raise UserError("the run reads pairs of texts", file=loaded.folder)
+        raise UserError("the run needs pairs of texts", file=loaded.folder)
 
 
 def _table(texts: Sequence[str], fields: Any) -> pa.Table:

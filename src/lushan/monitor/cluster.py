@@ -51,8 +51,8 @@ class Spread(Runs):
             found = self._ray.get([worker.labelled.remote(part) for worker, part in given])
         except self._ray.exceptions.RayError as error:
             raise RunFailed(
-                f"the cluster has not labelled {len(texts):,} texts: {in_a_line(error)}\n"
-                "  None of them was counted; the same command continues with them."
+                f"the cluster did not classify {len(texts):,} texts: {in_a_line(error)}\n"
+                "  None of them was counted. Run the same command to continue with them."
             ) from error
         return [finding for several in found for finding in several]
 

@@ -70,14 +70,14 @@ def run(
     lines = source_of(source, follow=follow, every=every)
     models = Runs(runs, settings.label) if spread is None else spread(runs, settings.label)
     if settings.entities and not models.finds_entities:
-        raise UserError("no run of task=ner finds entities", key="--entity")
+        raise UserError("entities need a run of task=ner", key="--entity")
     correction = models.correction() if is_corrected else Correction.none()
     settings = dataclasses.replace(settings, topics=tuple(models.topics))
     echo_notes(models.notes)
     output.mkdir(parents=True, exist_ok=True)
     with lock_run(output):
         if sending is None and (output / "state.sqlite").exists():
-            raise UserError("an evaluation begins in a new folder", key="--output", value=output)
+            raise UserError("an evaluation needs a new folder", key="--output", value=output)
         monitor = Monitor(
             output,
             settings,

@@ -53,11 +53,12 @@ class Correction:
         if not found.positives or not found.negatives or found.youden <= 0:
             raise UserError(
                 "on its validation split the run does not find this label better than chance: "
-                f"{found.hits} of {found.positives} texts with it got it, and "
-                f"{found.negatives - found.rejections} of {found.negatives} without it",
+                f"{found.hits} of {found.positives} texts with it were found, and "
+                f"{found.negatives - found.rejections} of {found.negatives} without it were false "
+                f"positives",
                 key="--watch",
                 value=label,
-                hint="Train longer, or write --uncorrected for plain shares.",
+                hint="Train longer, or add --uncorrected to skip the correction.",
             )
         return found
 

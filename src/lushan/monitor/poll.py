@@ -51,7 +51,9 @@ class HttpSource(Source):
     def __init__(self, url: str, *, every: float) -> None:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError("only http:// and https:// are read", key="--source", value=redact(url))
+            raise UserError(
+                "only http:// and https:// are supported", key="--source", value=redact(url)
+            )
         self.url, self.every = url, every
         self.counts = Counter()
         # No proxy, no file: nothing but this host.
@@ -92,9 +94,9 @@ class HttpSource(Source):
                 pieces.append(piece)
                 size += len(piece)
                 if size > MOST:
-                    raise ValueError(f"the answer has more than {MOST >> 20} MiB")
+                    raise ValueError(f"the response has more than {MOST >> 20} MiB")
                 if time.monotonic() > until:
-                    raise TimeoutError(f"the answer takes more than {LONGEST:.0f} s")
+                    raise TimeoutError(f"the response takes more than {LONGEST:.0f} s")
         return b"".join(pieces)
 
 

@@ -210,5 +210,5 @@ def report(monitor: Monitor, changes: Sequence[Change] | None) -> str:
         rate = f"{one.false_a_month:.2f} [{low:.2f}, {high:.2f}]"
         lines.append(f"{name:<14}{f'{one.found} of {len(one.delays)}':>10}{hours:>26}{rate:>28}")
     if len(found) == 1:
-        lines.append("ADWIN and Page-Hinkley stand beside it where river is installed")
+        lines.append("install river to compare with ADWIN and Page-Hinkley")
     return "\n".join(lines)

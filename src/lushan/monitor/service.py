@@ -43,10 +43,10 @@ def rate(text: str) -> float:
         return seconds(unit or "month") / often
     except ValueError:
         raise UserError(
-            "not a number of false alarms in a time",
+            "not a rate of false alarms",
             key="--false-alarms",
             value=text,
-            hint="Write such as 1/month, 2/year or 0.5/week.",
+            hint="For example, write 1/month, 2/year or 0.5/week.",
         ) from None
 
 
@@ -86,7 +86,7 @@ class Settings:
             "--false-alarms": (
                 self.between >= 10 * self.window,
                 self.between,
-                "an alarm in each tenth window at most; write fewer, or a shorter --window",
+                "at most one alarm in ten windows; write a lower rate, or a shorter --window",
             ),
         }
         for key, (fine, value, problem) in bounds.items():

@@ -79,9 +79,9 @@ class Store:
         if known is not None and known != plain:
             changed = sorted(k for k in {*known, *plain} if known.get(k) != plain.get(k))
             raise UserError(
-                f"the folder holds the state of other settings: {', '.join(changed)} differ",
+                f"the folder contains the state of other settings: {', '.join(changed)} differ",
                 file=folder,
-                hint="Write the same settings, or another --output.",
+                hint="Use the same settings, or another --output.",
             )
         if known is None:
             with self.transaction():

@@ -47,25 +47,24 @@ def grouped(
     """An optimizer over a model's weights, in groups.
 
     Args:
-        algorithm: Partial of an optimizer's class. It is fused where that exists, unless it says
-            otherwise.
-        lr: Learning rate of the encoder's highest layer, and of the head. An encoder-decoder has
-            two highest layers: what the encoder's gives is read by all of the decoder's.
-        weight_decay: Of matrices, embeddings included; norms and biases do not decay.
-        layer_decay: Each layer learns at this many times the rate of the one above it, the
-            embeddings at that of a layer below the lowest.
-        head_lr: Learning rate of everything that is not the encoder, instead of `lr`.
-        freeze: Patterns such as `*embeddings*` or `encoder.*.layer.[0-3].*`, of the names of
-            weights that do not learn.
-        module_lr: Learning rates instead of `lr`, by the name of a module inside the model, such as
-            `vision_tower`, `multi_modal_projector` or `language_model`.
-        matrices: Partial of another optimizer's class, such as `torch.optim.Muon`, for the matrices
-            inside of layers (Jordan et al., 2024); embeddings, whatever shares their weights,
-            output projections, heads, vectors, filters and stacks of matrices are left to
-            `algorithm`.
+        algorithm: Partial of an optimizer class. It is fused if possible, unless set otherwise.
+        lr: Learning rate of the encoder's top layer and of the head. In an encoder-decoder, the top
+            layers of both encoder and decoder have this rate, because all decoder layers use the
+            encoder's output.
+        weight_decay: Weight decay of matrices, including embeddings. Norms and biases do not decay.
+        layer_decay: Factor of the learning rate from each layer to the one below; embeddings count
+            as the layer below the lowest.
+        head_lr: Learning rate of all weights outside the encoder, instead of `lr`.
+        freeze: Patterns of names of weights to freeze, such as `*embeddings*` or
+            `encoder.*.layer.[0-3].*`.
+        module_lr: Learning rates instead of `lr`, by the name of a module, such as `vision_tower`,
+            `multi_modal_projector` or `language_model`.
+        matrices: Partial of another optimizer class for the matrices inside layers, such as
+            `torch.optim.Muon` (Jordan et al., 2024). Embeddings, weights tied to them, output
+            projections, heads, vectors, filters and stacks of matrices use `algorithm`.
         matrix_lr: Learning rate of these matrices, instead of `lr`.
-        lora_ratio: How many times faster LoRA's B matrices learn than its A matrices (LoRA+, Hayou
-            et al., 2024), and with them, as in peft, the encoder's vectors.
+        lora_ratio: Ratio of the learning rates of LoRA's B and A matrices (LoRA+, Hayou et al.,
+            2024); as in peft, the encoder's vectors have the rate of B.
         model: With the parts `encoder` and `head`.
 
     Raises:
@@ -90,9 +89,9 @@ def grouped(
         key = (id(weight) in hidden, rates.of(name, weight), decay)
         groups.setdefault(key, []).append(weight)
     if not groups:
-        raise UserError("nothing is left to learn", key="optimizer.freeze", value=list(freeze))
+        raise UserError("no weights are left to train", key="optimizer.freeze", value=list(freeze))
     if matrices is not None and not any(inside for inside, _, _ in groups):
-        raise UserError("no matrix inside of a layer learns", key="optimizer.matrices")
+        raise UserError("no matrix inside a layer is trained", key="optimizer.matrices")
     parts = [
         _optimizer(kind, {key[1:]: w for key, w in groups.items() if key[0] == inside}, lr)
         for kind, inside in ((algorithm, False), (matrices, True))
@@ -175,10 +174,10 @@ def freeze_weights(model: nn.Module, patterns: Sequence[str]) -> None:
         if not chosen:
             near = difflib.get_close_matches(pattern.replace("*", ""), named, n=3, cutoff=0.0)
             raise UserError(
-                "no weight has such a name",
+                "no weight has this name",
                 key="optimizer.freeze",
                 value=pattern,
-                hint=f"Names are like {', '.join(near)}; * matches any part of one.",
+                hint=f"Names look like {', '.join(near)}; * matches any part of one.",
             )
         for weight in chosen:
             weight.requires_grad_(False)
@@ -194,7 +193,7 @@ def _rates(model: nn.Module, module_lr: Mapping[str, float]) -> Mapping[str, flo
     for name, rate in module_lr.items():
         if name not in known:
             raise UserError(
-                "the model has no module of this name",
+                "the model has no module with this name",
                 key=f"optimizer.module_lr.{name}",
                 value=rate,
                 hint=did_you_mean(name, known),
@@ -214,11 +213,14 @@ def _check(
     elif matrix_lr is not None:
         hint = "Write optimizer=muon, or optimizer.lr."
         raise UserError(
-            "no optimizer of matrices is set", key="optimizer.matrix_lr", value=matrix_lr, hint=hint
+            "no optimizer for matrices is set",
+            key="optimizer.matrix_lr",
+            value=matrix_lr,
+            hint=hint,
         )
     if lora_ratio is not None and not any(".lora_B." in n for n, _ in model.named_parameters()):
         raise UserError(
-            "the model has no matrices of LoRA",
+            "the model has no LoRA matrices",
             key="optimizer.lora_ratio",
             value=lora_ratio,
             hint="Write peft=lora, peft=rslora or peft=dora.",
@@ -231,7 +233,7 @@ def _check_algorithm(algorithm: object, weight_decay: float, key: str) -> None:
         if name in inside:
             hint = "matrix_lr" if (key, name) == ("matrices", "lr") else name
             raise UserError(
-                f"the groups set it: write optimizer.{hint}",
+                f"parameter groups set this; write optimizer.{hint}",
                 key=f"optimizer.{key}.{name}",
                 value=inside[name],
             )

@@ -28,9 +28,9 @@ def linear(
     Args:
         step: From 0.
         total_steps: Of the training.
-        warmup: Steps, or as a number with a point, the share of all steps.
-        final: What is left of the rate after the last step.
-        power: Above 1 falls fast at first; 1 is a line.
+        warmup: Warm-up steps; a number with a decimal point is a share of all steps.
+        final: Share of the learning rate after the last step.
+        power: Exponent of the decay: 1 is linear; above 1 is faster at first.
     """
     steps = _count(warmup, total_steps, "warmup")
     if step < steps:
@@ -52,9 +52,9 @@ def cosine(
     Args:
         step: From 0.
         total_steps: Of the training.
-        warmup: Steps, or as a number with a point, the share of all steps.
-        final: What is left of the rate at the end of each fall.
-        cycles: Falls of the same length, each from the whole rate (SGDR, arXiv:1608.03983).
+        warmup: Warm-up steps; a number with a decimal point is a share of all steps.
+        final: Share of the learning rate at the end of each cycle.
+        cycles: Number of cycles of equal length, each from the full rate (SGDR, arXiv:1608.03983).
     """
     steps = _count(warmup, total_steps, "warmup")
     if step < steps:
@@ -78,9 +78,9 @@ def wsd(
     Args:
         step: From 0.
         total_steps: Of the training.
-        warmup: Steps, or as a number with a point, the share of all steps.
-        decay: The same for the way down.
-        final: What is left of the rate after the last step.
+        warmup: Warm-up steps; a number with a decimal point is a share of all steps.
+        decay: Steps of the decay; a number with a decimal point is a share of all steps.
+        final: Share of the learning rate after the last step.
     """
     up, down = _count(warmup, total_steps, "warmup"), _count(decay, total_steps, "decay")
     if up + down > total_steps:
@@ -109,9 +109,9 @@ def one_cycle(
     Args:
         step: From 0.
         total_steps: Of the training.
-        warmup: Steps of the rise, or as a number with a point, the share of all steps.
-        start: Share of the rate at the first step.
-        final: What is left of the rate at the last step.
+        warmup: Steps of the rise; a number with a decimal point is a share of all steps.
+        start: Share of the learning rate at the first step.
+        final: Share of the learning rate at the last step.
     """
     top = max(_count(warmup, total_steps, "warmup") - 1, 0)
     low, left = start, _left(step, 0, top)
@@ -127,7 +127,7 @@ def inverse_sqrt(step: int, *, total_steps: int, warmup: int | float = 0.1) -> f
     Args:
         step: From 0.
         total_steps: Of the training.
-        warmup: Steps, or as a number with a point, the share of all steps.
+        warmup: Warm-up steps; a number with a decimal point is a share of all steps.
     """
     steps = _count(warmup, total_steps, "warmup")
     return _rise(step, steps) if step < steps else (1 + (step - steps) / max(1, steps)) ** -0.5
@@ -152,12 +152,12 @@ def plateau(
         total_steps: Of the training.
         scores: What the task's metric was at each validation so far, the better the higher. One
             that is undefined (NaN) says nothing.
-        warmup: Steps, or as a number with a point, the share of all steps.
-        factor: What the rate is multiplied by.
-        patience: Validations in a row that may be no better than the best one; one more lowers the
-            rate, and they are counted anew.
-        min_delta: By how much a score must exceed the best one to be better.
-        final: What is left of the rate at least.
+        warmup: Warm-up steps; a number with a decimal point is a share of all steps.
+        factor: Factor that lowers the learning rate.
+        patience: Number of validations without improvement that are tolerated. One more lowers the
+            rate and restarts the count.
+        min_delta: Minimum improvement over the best score.
+        final: Lower bound, as a share of the learning rate.
     """
     steps = _count(warmup, total_steps, "warmup")
     left, best, waiting = 1.0, -math.inf, 0
@@ -176,7 +176,7 @@ def constant(step: int, *, total_steps: int, warmup: int | float = 0) -> float:
     Args:
         step: From 0.
         total_steps: Of the training.
-        warmup: Steps, or a share of all steps as in `linear`.
+        warmup: Warm-up steps, or a share of all steps as in `linear`.
     """
     steps = _count(warmup, total_steps, "warmup")
     return _rise(step, steps) if step < steps else 1.0
@@ -196,16 +196,16 @@ def _count(value: int | float, total: int, name: str) -> int:
     if isinstance(value, float):
         if not 0 <= value <= 1:
             raise UserError(
-                "a share is between 0 and 1; a whole number counts steps", key=key, value=value
+                "a share must be between 0 and 1; a whole number is in steps", key=key, value=value
             )
         return round(value * total)
     if value < 0:
         raise UserError("must be 0 or more", key=key, value=value)
     if value > total:
         raise UserError(
-            f"it is longer than the training, which has {total} steps",
+            f"longer than the training, which has {total} steps",
             key=key,
             value=value,
-            hint="A share such as 0.1 fits any length.",
+            hint="Use a share such as 0.1 for any length.",
         )
     return value

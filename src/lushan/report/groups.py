@@ -229,4 +229,4 @@ def _table(members: Sequence[Member], keys: Sequence[str]) -> Grid:
 
 
 def _without_a_table(error: UserError) -> str:
-    return f"There is no table: {error.problem}."
+    return f"No table: {error.problem}."

@@ -58,7 +58,7 @@ class Media:
             return self.copied[digest]
         small, ending = _thumbnail(content)
         if len(self.copied) >= MOST_IMAGES or self.size + len(small) > MOST_BYTES:
-            raise Refused(f"a report holds at most {MOST_IMAGES:,} images")
+            raise Refused(f"a report contains at most {MOST_IMAGES:,} images")
         place = self.report / FOLDER / f"{digest}.{ending}"
         place.parent.mkdir(exist_ok=True)
         place.write_bytes(small)
@@ -89,5 +89,5 @@ def _thumbnail(content: bytes) -> tuple[bytes, str]:
         made = io.BytesIO()
         small.save(made, "JPEG" if ending == "jpg" else "PNG")
     except Exception as error:  # whatever a decoder meets in bytes of anybody
-        raise Refused("it is no image, or a damaged one") from error
+        raise Refused("it is not an image, or damaged") from error
     return made.getvalue(), ending

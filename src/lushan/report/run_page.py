@@ -53,12 +53,12 @@ def write(
         raise UserError(
             f"the run is not complete ({folder.status().missing})",
             file=run,
-            hint="The command that began it resumes it; a page shows a complete run.",
+            hint="A page needs a complete run. Run the command that started it to resume.",
         )
     curves = folder.plots / CURVES
     output.parent.mkdir(parents=True, exist_ok=True)
     if not curves.is_file():
-        echo(f"{curves} is gone: the page shows no curves", err=True)
+        echo(f"{curves} is missing, so the page shows no curves", err=True)
     else:
         shutil.copyfile(curves, output.parent / CURVES)
     shown = [_sample(sample, continues=continues) for sample in samples]

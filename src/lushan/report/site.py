@@ -85,16 +85,16 @@ def write(
 
 def require_ours(output: Path) -> None:
     """Refuse a place where there is something else than a report."""
-    hint = "Name a new folder, or that of an earlier report."
+    hint = "Choose a new folder, or the folder of an earlier report."
     if output.is_file():
-        raise UserError("a report is a folder, and this is a file", key="-o", value=str(output))
+        raise UserError("a report needs a folder, but this is a file", key="-o", value=str(output))
     if not output.is_dir():
         return
     inside = sorted(path.relative_to(output).as_posix() for path in output.rglob("*"))
     strange = [name for name in inside if not _OURS.fullmatch(name)]
     if strange:
         raise UserError(
-            f"the folder holds what is not of a report: {', '.join(strange[:3])}"
+            f"the folder contains other files than a report: {', '.join(strange[:3])}"
             + (f" and {len(strange) - 3} more" if len(strange) > 3 else ""),
             key="-o",
             value=str(output),
@@ -102,7 +102,10 @@ def require_ours(output: Path) -> None:
         )
     if inside and not _is_report(output / "index.html"):
         raise UserError(
-            "the folder holds a page that is not a report", key="-o", value=str(output), hint=hint
+            "the folder contains a page that is not a report",
+            key="-o",
+            value=str(output),
+            hint=hint,
         )
 
 

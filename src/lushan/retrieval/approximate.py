@@ -29,11 +29,11 @@ def require(kind: str, model: str) -> None:
         UserError: It is unknown, not for words, or faiss is not installed.
     """
     if kind not in KINDS:
-        raise UserError("no such index", key="--index", value=kind, hint=", ".join(KINDS))
+        raise UserError("unknown index", key="--index", value=kind, hint=", ".join(KINDS))
     if kind == EXACT:
         return
     if model == "bm25":
-        raise UserError("words are searched exactly", key="--index", value=kind)
+        raise UserError("bm25 only supports exact search", key="--index", value=kind)
     extras.require("faiss", "faiss", what="this index", key="--index", value=kind)
 
 

@@ -60,7 +60,9 @@ class Embedder:
         whole = self.tokenizer([self.prefixes[role] + text for text in texts])["input_ids"]
         cut = sum(len(ids) > self.max_length for ids in whole)
         if cut:
-            notes.append(f"{cut:,} of {len(texts):,} texts were cut at {self.max_length} tokens")
+            notes.append(
+                f"{cut:,} of {len(texts):,} texts were truncated to {self.max_length} tokens"
+            )
             most = {"truncation": True, "max_length": self.max_length}
             whole = self.tokenizer([self.prefixes[role] + t for t in texts], **most)["input_ids"]
         found = np.zeros((len(texts), self.model.encoder.width), dtype=np.float32)
@@ -100,7 +102,7 @@ def embedder_of(
         loaded = load(folder)
         if named := [name for name, value in given.items() if value is not None]:
             option = f"--{named[0].replace('_', '-')}"
-            raise UserError("the run has its own", key=option, value=given[named[0]])
+            raise UserError("the run already sets this", key=option, value=given[named[0]])
         return of_loaded(loaded, max_length)
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise no_run(folder)
@@ -126,9 +128,9 @@ def of_loaded(loaded: Loaded, max_length: int | None = None) -> Embedder:
     """
     if not isinstance(loaded.model, EmbeddingModel):
         raise UserError(
-            "this is a run of another task, and has no vectors of texts",
+            "this run does not compute text vectors",
             file=loaded.folder,
-            hint="Train one with task=embedding, or name an encoder.",
+            hint="Use a run of task=embedding, or an encoder.",
         )
     task: Any = loaded.task
     longest = max_length or loaded.limits.max_length

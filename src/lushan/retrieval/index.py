@@ -136,17 +136,17 @@ def build(
     approximate.require(kind, model)
     if (output.exists() or output.is_symlink()) and not _is_index(output):
         raise UserError(
-            "this is there already, and not an index alone",
+            "this folder exists and contains more than an index",
             key="--output",
             value=str(output),
-            hint="Name a folder that does not exist.",
+            hint="Choose a folder that does not exist.",
         )
     rows = zip(ids, texts, strict=True)
     lines = "".join(files.json_line({"id": name, "text": text}) for name, text in rows)
     made, recall = {DOCUMENTS: lines.encode()}, None
     if model == BM25:
         if named := [name for name, value in options.items() if value is not None]:
-            raise UserError("bm25 has none", key=f"--{named[0].replace('_', '-')}")
+            raise UserError("bm25 does not have this option", key=f"--{named[0].replace('_', '-')}")
         fitted = bm25.fit(texts)
         buffer = io.BytesIO()
         sparse.save_npz(buffer, fitted.weights, compressed=False)
@@ -164,7 +164,7 @@ def build(
                 approximate.read(made[approximate.FILE], vectors.shape), vectors
             )
             notes.append(
-                f"{kind}: {100 * recall:.1f} % of the exact ten nearest of documents are found"
+                f"{kind}: {100 * recall:.1f} % of the exact ten nearest documents are found"
             )
     facts = {"model": _place(model), "options": dict(options), "count": len(texts)}
     _write(output, made, {**facts, "kind": kind, "recall": recall})
@@ -207,24 +207,24 @@ def open_index(folder: Path, notes: list[str], *, model: str | None = None) -> I
     """
     if not (folder / FILE).is_file():
         raise UserError(
-            "this is no index",
+            "this is not an index",
             file=folder,
-            hint="lushan index build CORPUS --model bm25 --output DIR makes one.",
+            hint="lushan index build CORPUS --model bm25 --output DIR builds one.",
         )
     inside.files_of(folder, key="INDEX")
     with files.intact(folder / FILE) as path:
         settings: Settings = files.read_json(path)
         parsing.require_shape(settings, Settings)
         if unknown := settings["options"].keys() - Options.__annotations__.keys():
-            raise ValueError(f"no such option: {', '.join(unknown)}")
+            raise ValueError(f"unknown option: {', '.join(unknown)}")
         if dict(settings) != files.proved(settings):
-            raise UserError("this is not what was written", hint=_CHANGED)
+            raise UserError("this file was changed", hint=_CHANGED)
     names = (WEIGHTS, TERMS) if settings["model"] == BM25 else (VECTORS,)
     if settings["kind"] != approximate.EXACT:
         approximate.require(settings["kind"], settings["model"])
         names = (*names, approximate.FILE)
     if settings["files"].keys() != {DOCUMENTS, *names}:
-        raise UserError("an index has other files", file=folder / FILE, hint=_CHANGED)
+        raise UserError("unexpected files for an index", file=folder / FILE, hint=_CHANGED)
     for name, expected in settings["files"].items():
         if not (folder / name).is_file() or files.sha256_file(folder / name) != expected:
             raise UserError("a file of the index is damaged", file=folder / name, hint=_CHANGED)
@@ -246,14 +246,14 @@ def _words(folder: Path, count: int) -> bm25.BM25:
     with files.intact(folder / WEIGHTS) as path:
         with zipfile.ZipFile(path) as archive:  # nothing in it is packed
             if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
-                raise ValueError("it unpacks to more than it holds")
+                raise ValueError("it decompresses to more than its declared size")
         weights = sparse.csr_matrix(sparse.load_npz(path))
         weights.check_format()
     with files.intact(folder / TERMS) as path:
         names = parsing.parse_json(path.read_bytes(), bounded=False)
         parsing.require_shape(names, list[str])
     if weights.shape != (count, len(names)):
-        raise UserError("the index does not fit together", file=folder, hint=_CHANGED)
+        raise UserError("the files of the index do not match", file=folder, hint=_CHANGED)
     return bm25.BM25(weights, {name: number for number, name in enumerate(names)})
 
 
@@ -265,10 +265,10 @@ def _dense(
     with files.intact(folder / VECTORS) as path:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
         if vectors.dtype != np.float32 or vectors.ndim != 2:
-            raise ValueError("these are no vectors")
+            raise ValueError("these are not vectors")
     embedder = embedder_of(model or settings["model"], **settings["options"])
     if vectors.shape != (len(texts), embedder.model.encoder.width):
-        raise UserError("the index and its model do not fit", file=folder, hint=_CHANGED)
+        raise UserError("the index and its model do not match", file=folder, hint=_CHANGED)
     (again,) = embedder.encode(texts[:1], "passage", [])
     if not float(again @ vectors[0]) >= _SAME:  # not a number, perhaps
         raise UserError(

@@ -58,7 +58,7 @@ class Reranking:
         asked = {"query": [query] * len(passages), "passage": list(passages)}
         features = task.encode(asked, 0, self.loaded.processor, self.loaded.limits)
         if cut := sum(features["cut"]):
-            self.notes.append(f"{cut:,} pairs of a query were cut, by the run's data.max_length")
+            self.notes.append(f"{cut:,} pairs were truncated to the run's data.max_length")
         found = np.zeros(len(passages))
         order = np.argsort(-np.array(features["length"]), kind="stable")
         with torch.inference_mode():
@@ -100,9 +100,9 @@ def reranking(run: str, candidates: int, notes: list[str]) -> Reranking:
     loaded = load(Path(run).expanduser())
     if not isinstance(loaded.task, ScoresPairs):
         raise UserError(
-            "this run scores no pairs of texts",
+            "this run does not score pairs of texts",
             key="--rerank",
             value=run,
-            hint="lushan train task=reranker trains one.",
+            hint="Train a reranker with lushan train task=reranker.",
         )
     return Reranking(loaded, candidates, notes)

@@ -226,9 +226,9 @@ def _teacher(indexes: Sequence[Index]) -> Dense:
     found = [index.scorer for index in indexes if isinstance(index.scorer, Dense)]
     if len(found) != 1:
         raise UserError(
-            f"{len(found)} of these indexes have vectors that are searched exactly",
+            f"{len(found)} of these indexes have exact vectors, but one is required",
             key="--vectors",
-            hint="Name one such index, and perhaps one of bm25.",
+            hint="Give one index with exact vectors, and optionally one of bm25.",
         )
     return found[0]
 
@@ -241,10 +241,10 @@ def _right(index: Index, queries: Sequence[str], relevant: Sequence[str]) -> lis
     for row, (query, wanted) in enumerate(zip(queries, relevant, strict=True)):
         if wanted not in numbers:
             raise UserError(
-                f"the right document of query {row + 1} is not in the index",
+                f"the relevant document of query {row + 1} is not in the index",
                 file=index.folder / DOCUMENTS,
                 value=wanted[:80],
-                hint="--relevant names the column with the id or the text of a document.",
+                hint="--relevant is the column with the id or text of a document.",
             )
         found.setdefault(query, {})[numbers[wanted]] = None
     return [list(found[query]) for query in queries]
@@ -260,14 +260,14 @@ def require_same_documents(indexes: Sequence[Index]) -> None:
     for index in indexes if len(indexes) > 1 else ():
         if not index.is_exact:
             raise UserError(
-                "scores of all documents are joined, and this index gives those of a few",
+                "fusion needs scores of all documents, but this index returns only a few",
                 file=index.folder,
-                hint="Build it with --index exact.",
+                hint="Build the index with --index exact.",
             )
     for other in indexes[1:]:
         if other.settings["files"][DOCUMENTS] != first.settings["files"][DOCUMENTS]:
             raise UserError(
-                f"these documents are not those of {first.folder}",
+                f"the documents differ from those of {first.folder}",
                 file=other.folder,
-                hint="Build both indexes of one corpus.",
+                hint="Build both indexes from the same corpus.",
             )

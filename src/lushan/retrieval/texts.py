@@ -62,9 +62,9 @@ def read(
             raise _by_options(error) from error
     if len(columns) > 1:
         raise UserError(
-            f"a file with {' and '.join(columns)} is JSON, CSV, TSV or Parquet",
+            f"a file with {' and '.join(columns)} must be JSON, CSV, TSV or Parquet",
             file=file,
-            hint="Name it so that it ends in .jsonl, .csv, .tsv or .parquet.",
+            hint="Use a file name that ends in .jsonl, .csv, .tsv or .parquet.",
         )
     lines = files.lines_of(files.read_text(file), file)
     kept = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -101,9 +101,9 @@ def documents(
         else:
             found.setdefault(text, str(name))
     if copies := len(texts) - blank - len(found):
-        notes.append(f"{copies:,} of {len(texts):,} rows hold the text of an earlier one")
+        notes.append(f"{copies:,} of {len(texts):,} rows repeat an earlier text")
     if blank:
-        notes.append(f"{blank:,} rows are blank, and no documents")
+        notes.append(f"{blank:,} rows are blank and were skipped")
     if not found:
-        raise UserError("no row holds a text", file=file)
+        raise UserError("no row has a text", file=file)
     return list(found.values()), list(found)

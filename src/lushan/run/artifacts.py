@@ -36,7 +36,7 @@ def best_weights(folder: Path) -> Path:
         raise UserError(
             "the run has no best checkpoint yet",
             file=folder,
-            hint="Train it to its first validation; `lushan runs` shows the state of each run.",
+            hint="Train it until its first validation. `lushan runs` shows the state of each run.",
         )
     checksums.require_listed_as(folder, BEST_SUMS, whole / SUMS)
     return whole
@@ -47,14 +47,14 @@ def require_checkpoint(key: str, path: str) -> None:
     place = Path(path).expanduser()
     if (place / SUMS).is_file() and not is_run(place):
         return
-    hint = "Write the path of a run's checkpoints/best, or of a step-... folder beside it."
+    hint = "Write the path of a run's checkpoints/best, or of a step-... folder next to it."
     if is_run(place):
-        problem = "this is the folder of a run, and its weights are in a checkpoint"
+        problem = "this is the folder of a run, but the weights are in its checkpoint"
         hint = f"Write {typed(key, str(best_weights(place)))}."
     elif not place.exists():
         problem = "there is no such folder"
     else:
-        problem = "this is not the folder of a checkpoint"
+        problem = "this is not a checkpoint folder"
         if (place / BEST / SUMS).is_file():
             hint = f"Write {typed(key, str(place / BEST))}."
         elif (place.parent / SUMS).is_file():  # a file inside one
@@ -77,7 +77,7 @@ def of_run(folder: Path) -> dict[str, Path]:
             "the run to start from is not complete: it has no result.json",
             key="init_from",
             value=str(folder),
-            hint="The command that began it resumes it; `lushan runs` lists all.",
+            hint="Run the command that started it to resume. `lushan runs` lists all runs.",
         )
     parts = (ENCODER, PROCESSOR, str(best_weights(folder).relative_to(folder)))
     return {f"{p}/{name}": file for p in parts for name, file in files_in(folder / p)}

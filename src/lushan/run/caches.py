@@ -62,7 +62,7 @@ def is_whole(path: Path) -> bool:
         return True
     if state not in _refused:
         _refused.add(state)
-        log.warning("the cache file %s is damaged: it is made again", path)
+        log.warning("the cache file %s is damaged and is created again", path)
     return False
 
 
@@ -92,7 +92,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             files.atomic_write(_sum_of(path), _line(path, temporary))
     except IsADirectoryError as error:
         place = error.filename2 or error.filename
-        raise UserError("a folder is in the place of a cache file", file=place) from error
+        raise UserError("there is a folder where a cache file should be", file=place) from error
     except OSError as error:
         raise RunFailed(f"cannot write {path}: {error.strerror or error}") from error
 

@@ -36,8 +36,8 @@ AT_END = (*AT_START, "metrics.csv", "samples.jsonl", "predictions")
 """The same of a complete run, whose result and weights are listed beside."""
 
 _HINT = (
-    "Bring it back from a copy, or remove the run's folder and train it again. Settings are "
-    "changed on the command line, not in the files of a run."
+    "Restore it from a copy, or delete the run's folder and train again. Change settings on the "
+    "command line, not in the files of a run."
 )
 
 
@@ -82,7 +82,7 @@ def read(folder: Path, name: str) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         if known is None or name not in known["files"]:
             raise
-        raise _refused(path, "a file of the run is gone") from None
+        raise _refused(path, "a file of the run is missing") from None
     if known is not None:
         _compare(known, path, name, hashlib.sha256(content).hexdigest())
     elif path.exists():
@@ -100,7 +100,7 @@ def read_json(folder: Path, name: str, shape: object = Any) -> Any:
     content, problem = read(folder, name), "not a JSON file"
     try:
         value = parse_json(content)
-        problem = "not what a run writes"
+        problem = "not a file of a run"
         require_shape(value, shape)
     except ValueError as error:  # also a UnicodeDecodeError
         hint = "It was changed or damaged after the run."
@@ -126,7 +126,7 @@ def verified(folder: Path, name: str) -> Path:
     prefix = f"{name}/"
     for listed in known["files"]:
         if (listed == name or listed.startswith(prefix)) and listed not in there:
-            raise _refused(folder / listed, "a file of the run is gone")
+            raise _refused(folder / listed, "a file of the run is missing")
     for listed, path in there.items():
         _compare(known, path, listed, sha256_file(path))
     return place
@@ -166,10 +166,10 @@ def _compare(known: Mapping[str, Any], path: Path, name: str, found: str) -> Non
     if name not in files:
         beside = f"{name.partition('/')[0]}/"
         if any(other.startswith(beside) for other in files):
-            raise _refused(path, "the run has not written this file")
+            raise _refused(path, "this file does not belong to the run")
     elif files[name] != found:
         raise _refused(
-            path, f"this is not what the run wrote: its SHA-256 is another one than {CHECKSUMS} has"
+            path, f"this file was changed: its SHA-256 differs from the one in {CHECKSUMS}"
         )
 
 
@@ -222,8 +222,8 @@ def _warn_unverified(folder: Path) -> None:
     if not _unverified:
         _unverified.append(folder)
         log.warning(
-            "note: %s has no %s (it was removed, or the run is of an earlier version): what is "
-            "read of it is not verified, nor of other such runs",
+            "note: %s has no %s (deleted, or from an earlier version): its files are not "
+            "verified, nor those of other runs without it",
             folder,
             CHECKSUMS,
         )

@@ -79,16 +79,16 @@ def _of_run(run: Path, before: float | None) -> Iterator[Removal]:
         return
     for path in sorted(run.rglob(f"{TEMPORARY}*")):
         if not any(part.startswith(TEMPORARY) for part in path.relative_to(run).parts[:-1]):
-            yield _removal(path, run, "left by a killed writer")
+            yield _removal(path, run, "temporary file of a killed process")
     states = sorted(folder.checkpoints.glob("step-*"))
     if state == COMPLETE:
         for path in states:
-            yield _removal(path, run, "a state of a complete run")
+            yield _removal(path, run, "checkpoint of a complete run")
     elif before is not None and _latest(run) < before:
         # Before its first validation a run has no other weights than those of its newest state.
         evaluated = any(folder.checkpoints.glob("best*"))
         for path in states if evaluated else states[:-1]:
-            yield _removal(path, run, f"a state of a run that is {state}")
+            yield _removal(path, run, f"checkpoint of a run that is {state}")
 
 
 def _of_cache(cache: Path, before: float) -> Iterator[Removal]:
@@ -100,7 +100,7 @@ def _of_cache(cache: Path, before: float) -> Iterator[Removal]:
     for path in (path for name in CACHED for path in sorted(_files(cache / name))):
         status = path.lstat()
         if max(status.st_atime, status.st_mtime) < before:
-            yield Removal(path, None, status.st_size, "cached, and not read since")
+            yield Removal(path, None, status.st_size, "unused cache")
 
 
 def _latest(folder: Path) -> float:

@@ -39,8 +39,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def no_run(folder: Path) -> UserError:
-    """Return the error for what is not the folder of a run, by what it is instead."""
-    problem, hint = "not the folder of a run", "`lushan runs` lists the runs that there are."
+    """Return the error for what is not a run folder, by what it is instead."""
+    problem, hint = "not a run folder", "`lushan runs` lists all runs."
     if (folder / "run.json").is_file() or (folder / "result.json").is_file():
         return UserError("the file is missing", file=folder / CONFIG, hint=CHANGED)
     if folder.is_file():
@@ -50,15 +50,16 @@ def no_run(folder: Path) -> UserError:
     elif runs := sorted(file.parent.name for file in folder.glob(f"*/{CONFIG}")):
         problem = f"a folder of {plural(len(runs), 'run')}, {problem}"
         shown = ", ".join(str(folder / name) for name in runs[:5])
-        hint = f"Name one of them: {shown}{', ...' if len(runs) > 5 else ''}."
+        hint = f"Give one of them: {shown}{', ...' if len(runs) > 5 else ''}."
     elif (folder / "adapter_config.json").is_file():
         problem = f"an exported adapter, {problem}"
-        hint = "peft loads it on its base, as its README.md says; name the run that it came from."
+        hint = "Load it with peft as its README.md says, or give the run it was exported from."
     elif (folder / "config.json").is_file():
         problem = f"a model in Hugging Face format, {problem}"
         hint = (
-            "`lushan predict` opens one that `lushan export` wrote, `lushan generate` and `lushan "
-            "chat` any that writes text, and transformers all; name the run that it came from."
+            "`lushan predict` accepts a model exported by `lushan export`; `lushan generate` and "
+            "`lushan chat` accept any model that generates text. Here, give the run that it was "
+            "exported from."
         )
     return UserError(problem, file=folder, hint=hint)
 

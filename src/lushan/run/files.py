@@ -46,13 +46,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     if path.is_dir() or path.name in ("", ".."):
-        problem = "this is a folder, and a file is written"
-        raise UserError(problem, value=str(path), hint="Name a file in it.")
+        problem = "this is a folder, but a file is required"
+        raise UserError(problem, value=str(path), hint="Give a file in it.")
     if path.exists() and not path.is_file():
         raise UserError(
-            "this is no regular file, and would be replaced by one",
+            "this is not a regular file, and would be replaced by one",
             value=str(path),
-            hint="Name a file.",
+            hint="Give a file.",
         )
     # The suffix stays at the end: matplotlib, for one, reads the format from it.
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
@@ -318,7 +318,7 @@ def check_writable(folder: str | Path) -> None:
             f"the output folder cannot be written to: {error.strerror}",
             key="paths.output_dir",
             value=str(folder),
-            hint="Name another one with paths.output_dir=FOLDER, or change its permissions.",
+            hint="Choose another one with paths.output_dir=FOLDER, or change its permissions.",
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -355,7 +355,8 @@ def disk_full(error: BaseException, folder: Path) -> RunFailed:
     named = (one.filename for one in _chain(error) if isinstance(one, OSError) and one.filename)
     return RunFailed(
         f"{next(named, folder)}: no space left on the disk\n"
-        "  Free some (`lushan runs --prune` says what may go); the same command then resumes."
+        "  Free some space (`lushan runs --prune` lists what can be deleted), then run the same "
+        "command to resume."
     )
 
 

@@ -93,7 +93,7 @@ class RunFolder:
             result = self.result()
         except UserError as error:
             file = Path(error.file or RESULT).name
-            reason = f"its {file} is damaged ({error.problem}): remove its folder to run it again"
+            reason = f"its {file} is damaged ({error.problem}): delete its folder to run it again"
             known |= {"state": FAILED, "reason": reason, "error": type(error).__name__}
             return Status(**known, record=record, is_damaged=True)
         if result is not None:
@@ -103,7 +103,7 @@ class RunFolder:
         if damage:
             return dataclasses.replace(status, state=INTERRUPTED, reason=damage)
         if status.state == COMPLETE:
-            reason = "its result.json is gone"
+            reason = "its result.json is missing"
             return dataclasses.replace(status, state=INTERRUPTED, reason=reason)
         if status.state == RUNNING:
             holder, beat = locks.current(self.path)
@@ -196,7 +196,7 @@ class RunFolder:
         self.require_lock()
         before = self.status()
         if before.state == COMPLETE:
-            raise RunFailed(f"{self.path}: the run is complete; remove its folder to run it again")
+            raise RunFailed(f"{self.path}: the run is complete; delete its folder to run it again")
         self._secrets = secret_values(config, overrides)
         identity = run_id(config)  # of the config as it is: redacted, it would be another one
         config, overrides = redact_config(config), redact_arguments(overrides)
@@ -281,7 +281,7 @@ class RunFolder:
             RunFailed: It does not.
         """
         if self._lock is None:
-            raise RunFailed(f"{self.path}: written to by a process that does not own it")
+            raise RunFailed(f"{self.path}: another process wrote to it")
         self._lock.require()
 
     def _end(self, state: str, reason: str, error: str | None) -> None:
@@ -326,13 +326,13 @@ class RunFolder:
             record = parse_json(read_bytes(self.run_json))
         except (FileNotFoundError, NotADirectoryError):
             begun = (self.path / checksums.CHECKSUMS).exists()
-            return {}, "its run.json is gone" if begun else None
+            return {}, "its run.json is missing" if begun else None
         except (ValueError, UserError) as error:
             return {}, f"its run.json is damaged ({getattr(error, 'problem', error)})"
         if not isinstance(record, dict) or record.get("state") not in STATES:
             return {}, "its run.json is damaged (no state)"
         if record.pop(SUM, None) not in (None, _sum(record)):
-            return {}, "its run.json is damaged (its SHA-256 is another)"
+            return {}, "its run.json is damaged (its SHA-256 differs)"
         if self._is_of_another(record.get("run_id")):
             return {}, "its run.json is that of another run"
         return record, None

@@ -143,21 +143,21 @@ def run_path(config: Mapping[str, Any]) -> Path:
     parts = Path(str(name)).parts
     if not parts or Path(str(name)).is_absolute() or ".." in parts or set(name) & {"\0", "\n"}:
         raise UserError(
-            "the name of an experiment becomes a folder below paths.output_dir",
+            "the name of an experiment is used as a folder name below paths.output_dir",
             key="name",
             value=name,
-            hint="Write name=WORD, in one line.",
+            hint="Write name=WORD, on one line.",
         )
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
         raise UserError(
-            f"a folder's name has {LONGEST_NAME} bytes at most",
+            f"the limit of a folder name is {LONGEST_NAME} bytes",
             key="name",
             value=name,
-            hint="Write a shorter one; a / in it makes a folder within a folder.",
+            hint="Write a shorter one. A / in it creates a subfolder.",
         )
     if any(part.startswith(".") for part in parts):
         raise UserError(
-            "names that begin with a dot are reserved: runs below them are not listed",
+            "names that begin with a dot are reserved, because runs below them are not listed",
             key="name",
             value=name,
             hint="Write name=WORD.",
@@ -165,15 +165,15 @@ def run_path(config: Mapping[str, Any]) -> Path:
     root = Path(config["paths"]["output_dir"]).expanduser()
     if root.name in RESERVED:
         raise UserError(
-            "this folder is for what is cached, or printed by the jobs of a sweep",
+            "this folder is reserved for caches and the output of sweep jobs",
             key="paths.output_dir",
             value=str(root),
-            hint="Runs need one of their own, such as paths.output_dir=outputs.",
+            hint="Use another folder for runs, such as paths.output_dir=outputs.",
         )
     for depth in range(len(parts)):
         if is_run(above := root.joinpath(*parts[: depth + 1])):
             raise UserError(
-                f"{above} is the folder of a run, and others are not kept in it",
+                f"{above} is a run folder, so it cannot contain other runs",
                 key="name",
                 value=name,
                 hint="Write name=WORD.",
@@ -354,7 +354,7 @@ def _typed(value: object) -> object:
         return value
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    raise TypeError(f"a config holds plain values, not {type(value).__name__}: {value!r}")
+    raise TypeError(f"a config must contain plain values, not {type(value).__name__}: {value!r}")
 
 
 def _with_absolute_paths(config: dict[str, Any]) -> dict[str, Any]:

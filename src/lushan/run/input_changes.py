@@ -110,5 +110,5 @@ def require_unchanged(
     raise UserError(
         f"{in_words(found)} since {folder} started",
         key=found[0].key,
-        hint=f"To train on what is there now, set name=NAME, or remove {folder}.",
+        hint=f"To train on the current inputs, set name=NAME, or delete {folder}.",
     )

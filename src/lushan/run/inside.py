@@ -102,11 +102,11 @@ def require_no_pipe(path: Path) -> None:
 def leads_out(path: Path, folder: Path, key: str | None = None) -> UserError:
     """Return the error for a link that leads out of its folder."""
     return UserError(
-        f"this link leads out of {folder}",
+        f"this link points outside of {folder}",
         key=key,
         file=path,
         value=os.path.realpath(path),
-        hint="Put the file itself there, or name what is meant instead of the link.",
+        hint="Put the file itself there, or give the target instead of the link.",
     )
 
 

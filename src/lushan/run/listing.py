@@ -82,7 +82,7 @@ def folders(root: str | Path, *, resolved: bool = False) -> Iterator[Path]:
         raise UserError(
             "there is no such folder",
             file=root,
-            hint="Runs are below outputs/, or where you put them.",
+            hint="Runs are below outputs/ by default.",
         )
     damaged = {CHECKSUMS, CONFIG}  # a run whose run.json is gone
     for parent, inner, files in os.walk(root.resolve() if resolved else root):

@@ -53,7 +53,7 @@ def to_text(
     heads, cells = zip(*table, strict=True)
     lines = aligned([list(heads), *map(list, zip(*cells, strict=True))])
     if hidden:
-        text = f"not shown: {', '.join(hidden)}; --columns all shows all"
+        text = f"not shown: {', '.join(hidden)}; use --columns all to show all"
         lines += textwrap.wrap(text, width or 80, break_on_hyphens=False)
     for run in found:
         if run.reason:

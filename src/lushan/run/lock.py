@@ -213,8 +213,8 @@ def _acquire(folder: Path) -> RunLock:
             raise UserError(
                 f"this run is locked by {holder} since {_in_words(holder.since)}",
                 file=folder,
-                hint="Wait until it ends, or end it; the same command then resumes. If that "
-                f"process is gone: lushan runs --unlock {folder}",
+                hint=f"Wait until it ends, or stop it; then run the same command to resume. If "
+                f"that process no longer exists: lushan runs --unlock {folder}",
             )
         path = _file(place, number + 1)
         if not _create(path, me):
@@ -245,13 +245,13 @@ def unlock(folder: Path) -> str:
         raise UserError(
             f"this run is locked by {holder} since {_in_words(holder.since)}",
             file=folder,
-            hint=f"That process is alive. End it first: kill {holder.pid}",
+            hint=f"That process is running. Stop it first: kill {holder.pid}",
         )
     place = folder / FOLDER
     number = _highest(place)
     me = dataclasses.replace(this_process(), released=True)
     if not _create(_file(place, number + 1), me):
-        raise UserError("another process took the lock just now", file=folder)
+        raise UserError("another process has just taken the lock", file=folder)
     _file(place, number).unlink(missing_ok=True)
     age = time.time() - beat
     last = f"{age:.0f} s ago" if age >= 0 else f"{-age:.0f} s in the future"

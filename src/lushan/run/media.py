@@ -33,7 +33,7 @@ def read_media(folder: Path, path: str) -> bytes:
                 raise Refused("the file is too large")
             return checksums.read(folder, path)
         if "\0" in path or not inside.is_inside(path, Path.cwd()):
-            raise Refused("it lies neither in the run's folder nor below the working folder")
+            raise Refused("it is neither in the run's folder nor below the working folder")
         return read_bounded(path, LARGEST)
     except UserError as error:
         raise Refused(error.problem) from error

@@ -36,16 +36,16 @@ def without_flag(arguments: Sequence[str]) -> list[str]:
     """A command line's words without the flag, wherever it stands; with it, code may run.
 
     Raises:
-        UserError: The flag has a value, or the command opens no model.
+        UserError: The flag has a value, or the command does not load a model.
     """
     for word in arguments:
         if word.startswith(f"{FLAG}="):
-            raise UserError("it is there or not, and has no value", key=FLAG, value=word, hint=FLAG)
+            raise UserError("this flag takes no value", key=FLAG, value=word, hint=FLAG)
     words = [word for word in arguments if word != FLAG]
     if len(words) < len(arguments):
         for command in MODELLESS:
             if f"{' '.join(words)} ".startswith(f"{command} "):
-                raise UserError(f"`lushan {command}` opens no model", key=FLAG)
+                raise UserError(f"`lushan {command}` does not load a model", key=FLAG)
         permit()
     return words
 
@@ -69,8 +69,8 @@ def require(config: Mapping[str, Any]) -> None:
     """Refuse a config that needs what the command line does not permit."""
     if is_stated(config) and not _permitted:
         raise UserError(
-            "this runs the code that comes with its model, which a config cannot permit",
+            "a config cannot permit the code that comes with a model",
             key=KEY,
             value=True,
-            hint=f"Read that code; then write {FLAG} on the command line.",
+            hint=f"Read that code, then add {FLAG} on the command line.",
         )

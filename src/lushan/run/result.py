@@ -75,7 +75,7 @@ class RunResult:
         fields["measures"] = {name: one.as_dict() for name, one in self.measures.items()}
         clash = sorted(set(extra) & set(fields))
         if clash:
-            raise ValueError(f"extra entries of a result take names of its own: {clash}")
+            raise ValueError(f"extra entries of a result use reserved names: {clash}")
         fields["config"] = redact_config(self.config)
         return {"state": fields.pop("state"), **fields, **extra}
 
@@ -98,7 +98,7 @@ class RunResult:
             raise UserError(
                 f"not the result of a run: {error}",
                 file=file,
-                hint="The file was changed after the run. Remove its folder and run again.",
+                hint="The file was changed after the run. Delete its folder and train again.",
             ) from error
         known = _fields()
         fields = {name: value for name, value in content.items() if name in known}
@@ -241,7 +241,7 @@ def objective(result: RunResult, metric: str | None = None) -> float | None:
         return None if metric is None else result.metrics[metric]
     if metric not in result.metrics:
         raise UserError(
-            "the run has no such metric",
+            "the run does not have this metric",
             key="optimized_metric",
             value=metric,
             hint=did_you_mean(metric, result.metrics)

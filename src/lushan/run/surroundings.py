@@ -19,7 +19,9 @@ def require_folder() -> None:
     try:
         Path.cwd()
     except FileNotFoundError as error:
-        raise UserError("the folder you work in is gone", hint="cd to another one.") from error
+        raise UserError(
+            "the working folder no longer exists", hint="Use cd to change to another folder."
+        ) from error
 
 
 def require_numbers() -> None:
@@ -28,7 +30,7 @@ def require_numbers() -> None:
         value = os.environ.get(name)
         if value is not None and not (value.isascii() and value.isdigit()):
             raise UserError(
-                "this variable is a number, set by what starts several processes",
+                "this variable must be a number; launchers of several processes set it",
                 key=name,
                 value=value,
                 hint=f"Unset it: env -u {name} lushan ...",

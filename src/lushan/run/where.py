@@ -106,7 +106,7 @@ class Condition:
             return False
         if (wanted := self._number(measure)) is None:
             raise UserError(
-                f"{self.key} is no share, and has no percent",
+                f"{self.key} is not a share, so % is not possible",
                 key="--where",
                 value=f"{self.key}{self.operator}{self.value}",
                 hint=f"Write {self.key}{self.operator}NUMBER.",
@@ -169,10 +169,10 @@ def parse(texts: Iterable[str]) -> list[Condition]:
         match = _CONDITION.fullmatch(text)
         if match is None:
             raise UserError(
-                "this is no condition",
+                "this is not a condition",
                 key="--where",
                 value=text,
-                hint="Write --where KEY=VALUE, or '--where \"KEY>=NUMBER\"'; also !=, >, <, <=.",
+                hint="Write --where KEY=VALUE, or '--where \"KEY>=NUMBER\"'; also !=, >, < and <=.",
             )
         key, operator, value = match.groups()
         condition = Condition(key, operator, value.strip())
@@ -219,10 +219,10 @@ def values_of(known: Sequence[Facts], key: str, option: str) -> list[Any]:
     if known and all(value is ABSENT for value in values):
         names = sorted(set().union(*(facts.names() for facts in known)))
         ends = [name for name in names if name.endswith(f".{key}")]
-        hint = did_you_mean(key, names) or "`lushan runs` shows in what the runs differ."
+        hint = did_you_mean(key, names) or "`lushan runs` shows how the runs differ."
         if ends:
             hint = f"Did you mean {' or '.join(map(repr, ends[:3]))}?"
-        problem = "no run has such a key, group or metric"
+        problem = "no run has this key, group or metric"
         raise UserError(problem, key=option, value=key, hint=hint)
     return values
 

@@ -67,7 +67,7 @@ def directions_of(
     wrong = [one for one in given if one not in ("minimize", "maximize")]
     if wrong or len(given) != len(metrics):
         raise UserError(
-            f"one of minimize and maximize for each of {', '.join(metrics)}",
+            f"set minimize or maximize for each of {', '.join(metrics)}",
             key="hydra.sweeper.direction",
             value=asked,
         )
@@ -78,7 +78,7 @@ def require_prunable(metrics: Sequence[str]) -> None:
     """Refuse to prune trials of several metrics, or by what validation does not say."""
     if len(metrics) > 1:
         raise UserError(
-            "trials are pruned by one metric",
+            "pruning needs a single metric",
             key="hydra/sweeper/pruner",
             value=", ".join(metrics),
             hint="Remove the pruner, or search for one metric.",
@@ -86,7 +86,7 @@ def require_prunable(metrics: Sequence[str]) -> None:
     (metric,) = metrics
     if not metric.startswith("val/"):
         raise UserError(
-            "trials are pruned by validation metrics",
+            "pruning needs a validation metric",
             key="optimized_metric",
             value=metric,
             hint=f"Write optimized_metric=val/{metric.rpartition('/')[2]}.",

@@ -56,7 +56,7 @@ def close(plan: Plan, trials: Trials, wanted: int, preset: str | None) -> str:
             f"{'best' if len(best) == 1 else 'one of the best'}: {_described(plan, trial)}"
         )
     if len(best) > 3:
-        closing.append(f"and {len(best) - 3} more that no other beats in every metric: {TRIALS}")
+        closing.append(f"and {len(best) - 3} more Pareto-optimal trials: {TRIALS}")
     shares = importance(trials.study)
     if len(shares) > 1:  # of one key alone it means nothing
         closing.append(
@@ -156,7 +156,7 @@ def write_preset(plan: Plan, trial: FrozenTrial, name: str) -> str:
     head = f"# @package _global_\n# Trial {trial.number} of the search {plan.name}: {scores}.\n"
     before = path.read_text(encoding="utf-8") if path.exists() else None
     if before is not None and "of the search " not in before:
-        return f"no preset: {path} is not of a search, and was left as it is"
+        return f"no preset: {path} is not from a search and was not changed"
     atomic_write(path, head + as_preset(lines))
     try:
         made = run_id(check(compose([f"experiment={name}"])))
@@ -166,7 +166,7 @@ def write_preset(plan: Plan, trial: FrozenTrial, name: str) -> str:
         return f"no preset: {error}"
     if made != wanted:
         path.unlink()
-        return f"no preset describes this trial; to run it: {command}"
+        return f"no preset for this trial; to run it: {command}"
     return f"preset: {path}; lushan train experiment={name}"
 
 
@@ -174,7 +174,7 @@ def _not_a_preset(lines: Sequence[str]) -> str | None:
     """Return why overrides cannot be written as a preset."""
     for override in Composer.parse(lines):
         if override.is_delete():
-            return f"{override.input_line} removes something"
+            return f"{override.input_line} removes a key"
         if "@" in override.key_or_group or override.package is not None:
             return f"{override.input_line} names a package"
     if redact_arguments(list(lines)) != list(lines):

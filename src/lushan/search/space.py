@@ -56,7 +56,7 @@ def split(
             continue
         if key == "seed":
             raise UserError(
-                "a search would choose the luckiest seed",
+                "a search over seeds would only select the luckiest one",
                 key="seed",
                 value=override.get_value_string(),
                 hint="Remove it, and run the best trial with several seeds: "
@@ -94,10 +94,10 @@ def around(value: object) -> dict[str, Any]:
 
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         raise UserError(
-            "there is nothing to search",
+            "the search space is empty",
             key=USUAL,
             value=value,
-            hint=f"Name what varies: {USUAL}='tag(log, interval(1e-5, 1e-3))'.",
+            hint=f"Set what varies: {USUAL}='tag(log, interval(1e-5, 1e-3))'.",
         )
     low, high = rounded(value / 10, value), rounded(value * 10, value)
     return {USUAL: FloatDistribution(low, high, log=True)}
@@ -196,7 +196,7 @@ def grid(space: Mapping[str, Any]) -> dict[str, list[Any]]:
             found[key] = optuna.grid_choices(distribution)
         except ValueError as error:
             raise UserError(
-                "a grid takes values that can be counted",
+                "a grid needs a finite number of values",
                 key=key.lstrip("+"),
                 value=str(distribution),
                 hint="Write a,b,c or range(1, 8), or hydra/sweeper/sampler=tpe.",

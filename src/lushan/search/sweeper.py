@@ -188,10 +188,10 @@ class Search(Sweeper):
         elif before != about or [d.name.lower() for d in study.directions] != [*plan.directions]:
             changed = next((key for key in about if before.get(key) != about[key]), "directions")
             raise UserError(
-                f"the search of this name has other {changed}",
+                f"the search with this name has different {changed}",
                 key="hydra.sweeper.study_name",
                 value=self.study_name,
-                hint="Name another, or remove the name: then it is derived from what is searched.",
+                hint="Choose another name, or remove it to derive it from the search space.",
             )
         return Trials(study, storage, plan.folder), place
 
@@ -199,7 +199,7 @@ class Search(Sweeper):
         begun = len(trials.all())
         what = ", ".join(f"{k} in {v}" for k, v in space.described(plan.space).items())
         aims = ", ".join(f"{d} {m}" for m, d in zip(plan.metrics, plan.directions, strict=True))
-        so_far = f", {begun} begun before" if begun else ""
+        so_far = f", {begun} started before" if begun else ""
         return f"search {plan.name}: {self.n_trials} trials{so_far}; {aims}\n  {what}"
 
     # The trials
@@ -293,7 +293,7 @@ class Search(Sweeper):
                 with contextlib.suppress(RuntimeError):
                     trials.study.tell(number, numbers)
                 return
-            reason = f"{plan.metrics[values.index(None)]} is no number"
+            reason = f"{plan.metrics[values.index(None)]} is not a number"
         trials.mark(number, "reason", str(reason or status.state))
         trials.study.tell(number, state=states.FAIL)
 
@@ -302,8 +302,8 @@ class Search(Sweeper):
         mistaken = all(job.state != COMPLETE and job.exit_code == 2 for job in jobs)
         if mistaken and not any(t.state.name in ("COMPLETE", "PRUNED") for t in trials.all()):
             raise UserError(
-                f"no trial could begin: {jobs[0].reason}",
-                hint="Correct it, and give the search another hydra.sweeper.study_name.",
+                f"no trial could start: {jobs[0].reason}",
+                hint="Fix this, and give the search another hydra.sweeper.study_name.",
             )
 
 

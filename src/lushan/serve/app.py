@@ -23,16 +23,16 @@ from lushan.serve.served import CHAT, COMPLETIONS, Runs, Served
 from lushan.version import VERSION
 
 ERRORS: Mapping[int | str, Any] = {
-    400: {"model": ErrorResponse, "description": "A field is not what it should be."},
-    401: {"model": ErrorResponse, "description": "The key is missing or wrong."},
-    403: {"model": ErrorResponse, "description": "Another host or origin."},
-    404: {"model": ErrorResponse, "description": "There is no such model."},
+    400: {"model": ErrorResponse, "description": "A field is invalid."},
+    401: {"model": ErrorResponse, "description": "The API key is missing or wrong."},
+    403: {"model": ErrorResponse, "description": "The host or origin is not allowed."},
+    404: {"model": ErrorResponse, "description": "Unknown model."},
     408: {"model": ErrorResponse, "description": "The request did not arrive in time."},
     413: {"model": ErrorResponse, "description": "The body is too large."},
-    429: {"model": ErrorResponse, "description": "Too many requests wait: see Retry-After."},
+    429: {"model": ErrorResponse, "description": "Too many requests are waiting; see Retry-After."},
     500: {"model": ErrorResponse, "description": "The model failed."},
-    503: {"model": ErrorResponse, "description": "The server is ending."},
-    504: {"model": ErrorResponse, "description": "Not answered in time."},
+    503: {"model": ErrorResponse, "description": "The server is shutting down."},
+    504: {"model": ErrorResponse, "description": "The request timed out."},
 }
 _READING: dict[int | str, Any] = {code: ERRORS[code] for code in (401, 403, 408, 413, 503)}
 _TYPES = {
@@ -103,7 +103,9 @@ def _add_states(app: FastAPI, front: Front, counts: Counts) -> None:
         """Return that the process answers."""
         return State(status="ok")
 
-    ending: dict[int | str, Any] = {503: {"model": State, "description": "The server is ending."}}
+    ending: dict[int | str, Any] = {
+        503: {"model": State, "description": "The server is shutting down."}
+    }
 
     @app.get("/ready", response_model=State, responses={**refused, **ending}, tags=["state"])
     async def ready() -> Response:
@@ -166,12 +168,12 @@ def _add_errors(app: FastAPI) -> None:
         if error.status_code == 400 and error.__cause__ is not None:
             return _unreadable(error.__cause__).response
         if error.status_code == 404 and request.url.path not in paths:
-            text = f"nothing is at this path; there are: {', '.join(paths)}"
+            text = f"unknown path; available: {', '.join(paths)}"
             return Refused(404, text, code="path_not_found").response
         text = str(error.detail)
         if error.status_code == 405:
             wanted = (error.headers or {}).get("Allow", "another method")
-            text = f"{request.method} is not answered here; write {wanted} {request.url.path}"
+            text = f"{request.method} is not allowed here; use {wanted} {request.url.path}"
         return Refused(error.status_code, text, headers=error.headers).response
 
     @app.exception_handler(Gone)
@@ -190,7 +192,7 @@ def _unreadable(cause: BaseException) -> Refused:
         reason = "it is not UTF-8"
     elif isinstance(cause, RecursionError):
         reason = "it is nested too deeply"
-    return Refused(400, f"the body is no JSON that can be read: {reason}", code="invalid_json")
+    return Refused(400, f"the body is not valid JSON: {reason}", code="invalid_json")
 
 
 def _state_truth(app: FastAPI, *, with_key: bool) -> None:

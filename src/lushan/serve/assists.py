@@ -66,7 +66,7 @@ async def assisted(
     for field in sorted(body.model_fields_set - _TAKEN):
         value = getattr(body, field)
         if value and (field, value) != ("n", 1):
-            raise Refused(400, "an assistant draws nothing: it has no effect", param=field)
+            raise Refused(400, "it has no effect: an assistant does not sample", param=field)
     work = assists.worker.ask(_turns(body.messages), 1, bounds.seconds)
     found, reply = await unless_gone(request, work)
     form = ChatForm(name, None, wants_scores=False)
@@ -97,15 +97,17 @@ def _turns(messages: Sequence[Message]) -> list[str]:
     for number, message in enumerate(messages):
         place = f"messages[{number}]"
         if message.role not in ("user", "assistant"):
-            raise Refused(400, "an assistant reads its user and itself", param=f"{place}.role")
+            raise Refused(
+                400, "an assistant accepts only the roles user and assistant", param=f"{place}.role"
+            )
         parts = message.content
         if not isinstance(parts, str):
             if not all(isinstance(part, TextPart) for part in parts):
-                raise Refused(400, "an assistant sees no images", param=f"{place}.content")
+                raise Refused(400, "an assistant does not accept images", param=f"{place}.content")
             parts = "".join(part.text for part in parts if isinstance(part, TextPart))
         found.append(parts)
     if messages[-1].role != "user" or not found[-1].strip():
-        raise Refused(400, "the last message is its user's, and not empty", param="messages")
+        raise Refused(400, "the last message must be by the user, and not empty", param="messages")
     return found
 
 

@@ -92,7 +92,7 @@ def serve(
         started()
         while not ending:
             time.sleep(0.2)
-        echo("ending after the requests that have begun", err=True)
+        echo("shutting down after the current requests", err=True)
     except RuntimeError as error:
         raise RunFailed(f"the replicas did not start: {in_a_line(error)}") from error
     finally:

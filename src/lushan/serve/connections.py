@@ -57,7 +57,7 @@ def _refusing(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
             return
         headers = {"Retry-After": "1", "Connection": "close"}
-        text = "too many connections: try again in 1 s"
+        text = "too many connections; retry in 1 s"
         refused = Refused(503, text, code="too_many_connections", headers=headers)
         await refused.response(scope, receive, send)
 

@@ -22,13 +22,13 @@ class _Queues(Collector):
         self.runs = runs
 
     def collect(self) -> list[Metric]:
-        waiting = GaugeMetricFamily("lushan_waiting", "Jobs that wait.", labels=["model"])
-        running = GaugeMetricFamily("lushan_running", "Jobs at work.", labels=["model"])
+        waiting = GaugeMetricFamily("lushan_waiting", "Waiting jobs.", labels=["model"])
+        running = GaugeMetricFamily("lushan_running", "Running jobs.", labels=["model"])
         for name, run in self.runs.by_name.items():
             waiting.add_metric([name], sum(worker.waiting for worker in run.workers))
             running.add_metric([name], sum(worker.running for worker in run.workers))
         guard = CounterMetricFamily(
-            "lushan_guard", "What a guard refused and redacted.", labels=["model", "what"]
+            "lushan_guard", "Refusals and redactions by a guard.", labels=["model", "what"]
         )
         for name, run in self.runs.by_name.items():
             for what, count in dict(run.guard_counts).items():
@@ -52,7 +52,7 @@ class Counts:
         )
         self.seconds = Histogram(
             "lushan_request_seconds",
-            "Time of a request.",
+            "Duration of requests.",
             ["path"],
             buckets=_SECONDS,
             registry=self.registry,

@@ -106,14 +106,14 @@ class Exchange:
 
 def too_busy(busy: Busy) -> Refused:
     """Return the refusal of a request for which there is no room."""
-    text = f"too many requests wait: try again in {busy.seconds} s"
+    text = f"too many requests are waiting; retry in {busy.seconds} s"
     headers = {"Retry-After": str(busy.seconds)}
     return Refused(429, text, code="queue_full", headers=headers)
 
 
 def too_late(seconds: float) -> Refused:
     """Return the refusal of a request that took too long."""
-    return Refused(504, f"not answered within {seconds:g} s", code="timeout")
+    return Refused(504, f"timed out after {seconds:g} s", code="timeout")
 
 
 def failed(error: Exception) -> Refused:

@@ -68,16 +68,16 @@ class Access:
         for key in keys:
             if len(key) < _SHORTEST or not key.isascii() or not key.isprintable():
                 raise UserError(
-                    f"a key has {_SHORTEST} or more characters of ASCII",
+                    f"a key must have {_SHORTEST} or more ASCII characters",
                     key=VARIABLE if key_file is None else "--key-file",
-                    hint="Make one: python -c 'import secrets; print(secrets.token_urlsafe())'",
+                    hint="Create one: python -c 'import secrets; print(secrets.token_urlsafe())'",
                 )
         if not keys and not is_loopback(host):
             raise UserError(
-                "without a key a server answers on this machine alone",
+                "without a key, the server only accepts requests from this machine",
                 key="--host",
                 value=host,
-                hint=f"Write --key-file FILE or set {VARIABLE}, or leave --host out.",
+                hint=f"Write --key-file FILE or set {VARIABLE}, or remove --host.",
             )
         return cls(host, tuple(keys))
 
@@ -92,12 +92,14 @@ class Access:
         # A page of another name that resolves to this machine (DNS rebinding) has no key, so that
         # names matter where none is asked for.
         if not self.keys and not is_loopback(_name_of(host)):
-            return Refused(403, "this server answers to localhost alone", code="host")
+            return Refused(403, "this server only answers to localhost", code="host")
         if origin is not None and _split(origin).netloc.lower() != host.lower():
-            return Refused(403, "pages of other origins are not answered", code="origin")
+            return Refused(
+                403, "requests from pages of other origins are not allowed", code="origin"
+            )
         if self.keys and not is_open and not self._knows(headers.get("authorization", "")):
             challenge = {"WWW-Authenticate": "Bearer"}
-            text = "a key is missing or wrong: Authorization: Bearer KEY"
+            text = "the API key is missing or wrong; send Authorization: Bearer KEY"
             return Refused(401, text, code="invalid_api_key", headers=challenge)
         return None
 
@@ -114,10 +116,10 @@ def _read(file: Path) -> list[str]:
     try:
         text = parsing.read_bounded(file, 1 << 16).decode()
     except (OSError, ValueError) as error:
-        raise UserError("the file of keys cannot be read", key="--key-file", file=file) from error
+        raise UserError("the key file cannot be read", key="--key-file", file=file) from error
     found = [line.strip() for line in text.splitlines() if line.strip()]
     if not found:
-        raise UserError("there is no key in it", key="--key-file", file=file)
+        raise UserError("it contains no key", key="--key-file", file=file)
     return found
 
 
@@ -223,7 +225,9 @@ class Front:
         refusal = self.access.refusal(headers, is_open=self.is_open(path))
         if refusal is None and self.draining and path not in STATES:
             headers_of = {"Retry-After": "5", "Connection": "close"}
-            refusal = Refused(503, "the server is ending", code="draining", headers=headers_of)
+            refusal = Refused(
+                503, "the server is shutting down", code="draining", headers=headers_of
+            )
         stated = headers.get("content-length", "0")
         if not stated.isascii() or not stated.isdigit() or int(stated) > _MOST_DISCARDED:
             raise refusal or self._too_large()  # it would not be read to its end anyway

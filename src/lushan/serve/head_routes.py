@@ -71,7 +71,7 @@ def _add_predict(
         rows = [row.model_dump(exclude_none=True) for row in body.inputs]
         for number, row in enumerate(rows):
             if not row:
-                raise Refused(400, "there is no field in it", param=f"inputs[{number}]")
+                raise Refused(400, "it has no field", param=f"inputs[{number}]")
         encoded = await run.heads.read(rows)
         work = run.heads.worker.ask(encoded, len(rows), bounds.seconds)
         found = await unless_gone(request, work)

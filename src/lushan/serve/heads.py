@@ -104,7 +104,7 @@ class Heads:
         names = list(rows[0])
         for number, row in enumerate(rows):
             if set(row) != set(names):
-                text = f"it has other fields than {PLACE}[0]: {', '.join(names)}"
+                text = f"its fields differ from {PLACE}[0]: {', '.join(names)}"
                 raise Refused(400, text, param=f"{PLACE}[{number}]")
         values = {
             name: [self._value(i, name, r[name]) for i, r in enumerate(rows)] for name in names

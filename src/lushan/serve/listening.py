@@ -27,8 +27,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
         made.close()
         key = "--host" if isinstance(error, socket.gaierror) else "--port"
         value: object = host if key == "--host" else port
-        text = f"no server can listen there: {error.strerror}"
-        taken = "--port 0 takes one that is free." if error.errno == errno.EADDRINUSE else None
+        text = f"cannot listen on this address: {error.strerror}"
+        taken = "Use --port 0 for any free port." if error.errno == errno.EADDRINUSE else None
         raise UserError(text, key=key, value=value, hint=taken) from error
     made.set_inheritable(True)
     return made

@@ -42,15 +42,15 @@ def refusal(error: RequestValidationError, content_type: str | None, document: S
     kind = mistake["type"]
     if isinstance(error.body, bytes):  # FastAPI reads a body as JSON where its header says so
         stated = "it has none" if content_type is None else f"it is {content_type[:80]!r}"
-        text = f"the body is read as JSON with Content-Type: application/json, and {stated}"
+        text = f"the body must be JSON with Content-Type: application/json, but {stated}"
         return Refused(400, text, code="content_type")
     if kind == "json_invalid":
-        return Refused(400, f"the body is no JSON: {mistake['ctx']['error']}", code=kind)
+        return Refused(400, f"the body is not JSON: {mistake['ctx']['error']}", code=kind)
     param = _written(place) or None
     if _is_extra(mistake):
         known = _known(_at(document, error.body, place[:-1]), document)
         hint = one_of(str(place[-1]), known, colon=True)
-        return Refused(400, f"there is no such field. {hint}", param=param, code=kind)
+        return Refused(400, f"unknown field. {hint}", param=param, code=kind)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _of_model(mistake, document)
     wanted = _words(_at(document, error.body, place), document)
@@ -69,9 +69,9 @@ def _of_model(mistake: Mapping[str, Any], document: Schema) -> Refused:
     names = list(document["schema"]["discriminator"]["mapping"])
     found = mistake["ctx"].get("tag")
     if found is None:
-        text = f"say which model: {', '.join(names)}"
+        text = f"set the model: {', '.join(names)}"
     else:
-        text = f"no such model answers here. {one_of(str(found), names, colon=True)}"
+        text = f"unknown model. {one_of(str(found), names, colon=True)}"
     return Refused(400, text, param="model", code=mistake["type"])
 
 

@@ -34,12 +34,12 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Drain at a first signal, and end at once at a second."""
         if self.front.draining:
-            echo_in_handler("ended at a second signal")
+            echo_in_handler("stopped by a second signal")
             # Threads that compute cannot be interrupted otherwise.
             os._exit(128 + sig)
         self.front.draining = True
         echo_in_handler(
-            f"{signal.Signals(sig).name}: ending after the {self.front.active} requests under way"
+            f"{signal.Signals(sig).name}: shutting down after {self.front.active} current requests"
         )
 
     async def on_tick(self, counter: int) -> bool:
@@ -104,7 +104,7 @@ def _run(front: Front, host: str, listening: socket.socket) -> None:
     shown = f"[{host}]" if ":" in host else host
     echo(f"http://{shown}:{listening.getsockname()[1]}/", err=True)
     Server(config_of(front), front).run(sockets=[listening])
-    echo("ended: every request that had begun was answered", err=True)
+    echo("stopped: all requests were answered", err=True)
 
 
 def _close(served: Sequence[Served]) -> None:

@@ -20,7 +20,7 @@ Probability = Annotated[float, Field(gt=0, le=1, strict=True)]
 Tokens = Annotated[int, Field(ge=1, strict=True)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1, strict=True)]
 Model = Annotated[
-    str | None, Field(description="Of `/v1/models`; may be left out where one is served.")
+    str | None, Field(description="A model of `/v1/models`; optional if only one is served.")
 ]
 
 
@@ -33,7 +33,7 @@ class Strict(BaseModel):
 class StreamOptions(Strict):
     """Of a streamed response."""
 
-    include_usage: Flag = Field(False, description="A last chunk counts the tokens.")
+    include_usage: Flag = Field(False, description="Send a last chunk with token counts.")
     include_obfuscation: Literal[False] = False
 
 
@@ -41,14 +41,23 @@ class Writing(Strict):
     """How texts are written."""
 
     model: Model = None
-    temperature: Number | None = Field(None, ge=0, le=100, description="0 is greedy; 1 by default.")
+    temperature: Number | None = Field(
+        None, ge=0, le=100, description="0 is greedy decoding; 1 by default."
+    )
     top_p: Probability | None = Field(None, description="1 by default.")
-    n: Tokens | None = Field(None, description="Texts for each prompt; 1 by default.")
-    seed: Seed | None = Field(None, description="The same seed, the same text; drawn if null.")
+    n: Tokens | None = Field(None, description="Number of texts for each prompt; 1 by default.")
+    seed: Seed | None = Field(
+        None, description="Random seed of sampling; chosen at random if null."
+    )
     stop: Stop | Annotated[list[Stop], Field(max_length=MOST_STOPS)] | None = None
     stream: Flag | None = None
     stream_options: StreamOptions | None = None
-    top_k: int | None = Field(None, ge=0, strict=True, description="Of lushan: 0 is all.")
+    top_k: int | None = Field(
+        None,
+        ge=0,
+        strict=True,
+        description="Extension: sample from this many top tokens; 0 for all.",
+    )
     repetition_penalty: Number | None = Field(None, gt=0, le=100, description="Of lushan.")
     # Accepted where they say what holds anyway, as many clients send them.
     frequency_penalty: Literal[0] | None = None
@@ -112,9 +121,12 @@ class EmbeddingRequest(Strict):
     model: Model = None
     input: Text | Annotated[list[Text], Field(min_length=1, max_length=MOST_INPUTS)]
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: Tokens | None = Field(None, description="The model's own, if given.")
+    dimensions: Tokens | None = Field(
+        None, description="Must be the dimension of the model, if given."
+    )
     input_type: Literal["query", "passage"] = Field(
-        "passage", description="Of lushan: what the texts are; a model may prefix each otherwise."
+        "passage",
+        description="Extension: the type of the texts; a model can have a prefix for each type.",
     )
     user: str | None = Field(None, description="Has no effect.")
 
@@ -203,7 +215,7 @@ class Written(BaseModel):
     created: int
     model: str
     usage: Usage
-    notes: list[str] = Field(default_factory=list, description="Of lushan: what was cut.")
+    notes: list[str] = Field(default_factory=list, description="Extension: what was truncated.")
 
 
 class ChatResponse(Written):
@@ -218,8 +230,8 @@ class Assisted(BaseModel):
 
     action: Literal["answer", "template", "refuse", "pass"]
     source: list[str] = Field(description="The key of the entry, or the intent of the template.")
-    entity: str | None = Field(description="What the entry is about.")
-    hand_over: bool = Field(description="Whether a person is to take over.")
+    entity: str | None = Field(description="The entity of the entry.")
+    hand_over: bool = Field(description="Whether a person should take over.")
 
 
 class AssistedResponse(ChatResponse):
@@ -319,10 +331,10 @@ class About(BaseModel):
     run_id: str | None
     metric: Measured | None
     data: str | None
-    inputs: dict[str, Any] = Field(description="Of `/predict`: JSON schema of each field.")
-    displays: dict[str, str] = Field(description="Of `/predict`: how entries are shown.")
+    inputs: dict[str, Any] = Field(description="For `/predict`: JSON schema of each field.")
+    displays: dict[str, str] = Field(description="For `/predict`: how entries are displayed.")
     sees_images: bool
-    assists: bool = Field(description="Whether it answers by sources, and draws nothing.")
+    assists: bool = Field(description="Whether it answers from sources, without sampling.")
     most_tokens: int | None
     notes: list[str]
 

@@ -126,10 +126,10 @@ class Runs:
             if len(able) == 1:
                 return able[0]
             names = ", ".join(run.name for run in able)
-            raise Refused(400, f"say which model: {names}", param="model")
+            raise Refused(400, f"set the model: {names}", param="model")
         run = self.named(name)
         if run not in able:
-            text = f"{name!r} does not answer here, but at {', '.join(run.about.endpoints)}"
+            text = f"{name!r} is not available here, but at {', '.join(run.about.endpoints)}"
             raise Refused(400, text, param="model", code="unsupported")
         return run
 
@@ -142,9 +142,7 @@ class Runs:
         run = self.by_name.get(name)
         if run is None:
             hint = one_of(name, self.by_name, colon=True)
-            raise Refused(
-                404, f"there is no such model. {hint}", param="model", code="model_not_found"
-            )
+            raise Refused(404, f"unknown model. {hint}", param="model", code="model_not_found")
         return run
 
     def close(self) -> None:
@@ -180,14 +178,16 @@ def open_runs(
         name = given or _name_of(place)
         if name in names:
             raise UserError(
-                f"two runs would be called {name!r}: {names[name]} and {place}",
+                f"two runs have the name {name!r}: {names[name]} and {place}",
                 key="RUN",
                 hint=f"Name one: lushan serve first={names[name]} second={place}",
             )
         names[name] = place
     found = [_open(name, place, bounds, guard) for name, place in names.items()]
     if guard is not None and all(run.guard is None for run in found):
-        raise UserError("none of these writes a text that could be checked", key="--guard")
+        raise UserError(
+            "none of these runs generates text, so there is nothing to check", key="--guard"
+        )
     return found
 
 
@@ -240,7 +240,7 @@ def _of_checkpoint(name: str, place: str, bounds: Bounds, guard: Guard | None) -
     try:
         generator = open_generator(place)
     except UserError as error:
-        if "writes no text" not in error.problem:
+        if "does not generate text" not in error.problem:
             raise
         return _with_vectors(name, place, None, bounds)
     return _writing(name, generator, bounds, None, guard)

@@ -56,9 +56,9 @@ def routes(runs: Runs, bounds: Bounds, errors: Mapping[int | str, Any]) -> APIRo
         texts = run.writes
         assert texts is not None
         if body.max_tokens and body.max_completion_tokens:
-            raise Refused(400, "give max_tokens or this", param="max_completion_tokens")
+            raise Refused(400, "cannot be combined with max_tokens", param="max_completion_tokens")
         if body.top_logprobs is not None and not body.logprobs:
-            raise Refused(400, "top_logprobs need logprobs", param="top_logprobs")
+            raise Refused(400, "top_logprobs requires logprobs", param="top_logprobs")
         wanted = body.max_completion_tokens or body.max_tokens
 
         def prepare() -> list[Prepared]:
@@ -102,13 +102,13 @@ async def _answer(
     if (body.n or 1) > bounds.batch:
         raise Refused(400, f"at most {bounds.batch} texts of a prompt", param="n")
     if body.stream_options is not None and not body.stream:
-        raise Refused(400, "this is of streams alone", param="stream_options")
+        raise Refused(400, "requires stream", param="stream_options")
     # Scores of tokens would show what a guard holds back.
     if scores is not None and (texts.checks is not None or not texts.writer.scores_tokens):
-        raise Refused(400, "this model gives no log probabilities here", param="logprobs")
+        raise Refused(400, "log probabilities are not available for this model", param="logprobs")
     prepared = await asyncio.to_thread(prepare)
     if (texts_in_all := len(prepared) * (body.n or 1)) > bounds.waiting:
-        most = f"at most {bounds.waiting} texts in a request, and these are {texts_in_all}"
+        most = f"at most {bounds.waiting} texts in a request, but this has {texts_in_all}"
         raise Refused(400, most, param="prompt")
     exchange = Exchange(bounds.seconds)
     response = Answering(texts, body, prepared, scores, exchange, chat=chat)

@@ -87,7 +87,7 @@ class Texts:
             )
         value = [_plain(i, message) for i, message in enumerate(messages)]
         if any(parts.images_of(m["content"]) for m in value) and not self.sees_images:
-            raise Refused(400, "this model sees no images", param="messages")
+            raise Refused(400, "this model does not accept images", param="messages")
         return self._prepared(self.generator, value, request, wanted, "messages")
 
     def completion(self, prompt: str, request: Writing, wanted: int | None) -> Prepared:
@@ -119,12 +119,14 @@ class Texts:
             code = "context_length_exceeded" if isinstance(error, TooLong) else None
             raise of_user(error, name, code=code) from error
         settings = self._settings(request, wanted, generator.room(len(fitted)))
-        notes = [f"the source was cut at its end, to {len(fitted)} tokens"] if cut else []
+        notes = [f"the source was truncated to {len(fitted)} tokens"] if cut else []
         return Prepared(fitted, settings, None if media is None else media[0], notes)
 
     def _settings(self, request: Writing, wanted: int | None, room: int | None) -> Settings:
         if wanted is not None and wanted > self.most:
-            raise Refused(400, f"this server writes at most {self.most} tokens", param="max_tokens")
+            raise Refused(
+                400, f"the limit of this server is {self.most} tokens", param="max_tokens"
+            )
         options: dict[str, Any] = {
             "max_new_tokens": wanted if wanted or self.generator.is_whole else self.most,
             "temperature": request.temperature,
@@ -165,7 +167,7 @@ def _plain(number: int, message: Message) -> dict[str, Any]:
         else:
             content.append(parts.text(part.text))
     if not content:
-        raise Refused(400, "there is no part in it", param=place)
+        raise Refused(400, "it has no part", param=place)
     return {"role": role, "content": content}
 
 

@@ -73,5 +73,5 @@ class Vectors:
         lengths = [len(ids) for ids in self.embedder.tokenizer(given)["input_ids"]]
         most = self.embedder.max_length
         cut = sum(length > most for length in lengths)
-        notes = [f"{cut} of {len(given)} texts were cut at {most} tokens"] if cut else []
+        notes = [f"{cut} of {len(given)} texts were truncated to {most} tokens"] if cut else []
         return Embedded(vectors, sum(min(length, most) for length in lengths), notes)

@@ -22,7 +22,7 @@ class Busy(Exception):
 
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
-        super().__init__(f"the queue is full: try again in {seconds} s")
+        super().__init__(f"the queue is full; retry in {seconds} s")
 
 
 class Cancellable(Protocol):

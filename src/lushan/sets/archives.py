@@ -64,12 +64,12 @@ def _write_all(members: Iterator[Member], archive: Path, folder: Path) -> None:
     for name, size, content in members:
         path = PurePosixPath(name)
         if content is None:
-            raise UserError(f"its member {name!r} is a link, or no plain file", file=archive)
+            raise UserError(f"its member {name!r} is a link or not a plain file", file=archive)
         if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-            raise UserError(f"its member {name!r} would lie outside of the folder", file=archive)
+            raise UserError(f"its member {name!r} would be outside of the folder", file=archive)
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as sink, content:
             shutil.copyfileobj(content, sink, _BLOCK)
             if sink.tell() != size:
-                raise RunFailed(f"{archive}: {name} has {sink.tell():,} bytes, and not {size:,}")
+                raise RunFailed(f"{archive}: {name} has {sink.tell():,} bytes, not {size:,}")

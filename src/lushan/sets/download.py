@@ -119,7 +119,7 @@ def _transfer(client: httpx2.Client, url: str, one: Download, part: Path, advanc
         with client.stream("GET", url, headers=headers) as response:
             if response.status_code == 416:  # what is there is no beginning of it
                 part.unlink()
-                raise _Failed("what was there is not the beginning of this file")
+                raise _Failed("the partial download does not match this file")
             resumed = _accepted(response, there)
             _write(response, one, part, there if resumed else 0, advance)
     except httpx2.ConnectError as error:  # no such host, or no network: waiting helps little
@@ -134,9 +134,9 @@ def _accepted(response: httpx2.Response, there: int) -> bool:
     if status in _AGAIN:
         asked = response.headers.get("Retry-After", "")
         pause = min(float(asked), LONGEST_PAUSE) if asked.isdecimal() else 0.0
-        raise _Failed(f"the server answers {status} {response.reason_phrase}", pause)
+        raise _Failed(f"the server returns {status} {response.reason_phrase}", pause)
     if status not in (200, 206):
-        raise _Refused(f"the server answers {status} {response.reason_phrase}")
+        raise _Refused(f"the server returns {status} {response.reason_phrase}")
     begins = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
     return status == 206 and begins == str(there)
 
@@ -174,7 +174,7 @@ def _checked(url: str, one: Download, part: Path, target: Path) -> Fetched:
     """Give a file its name if it is the one that was meant; remove it if not."""
     size, found = part.stat().st_size, sha256_file(part)
     wrong = [
-        f"its {what} is {is_now}, and not {meant}"
+        f"its {what} is {is_now}, not {meant}"
         for what, is_now, meant in (
             ("size", size, one.bytes),
             ("SHA-256", found, one.sha256),
@@ -184,7 +184,7 @@ def _checked(url: str, one: Download, part: Path, target: Path) -> Fetched:
     ]
     if wrong:
         part.unlink()
-        raise _Refused(f"this is another file, and was removed: {wrong[-1]}")
+        raise _Refused(f"the downloaded file is wrong and was deleted: {wrong[-1]}")
     part.replace(target)
     return Fetched(url, size, found)
 

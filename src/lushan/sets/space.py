@@ -27,7 +27,7 @@ def require_space(size: int, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if size + SPARE > free:
         raise UserError(
-            f"the disk has {size_text(free)} free, and {size_text(size + SPARE)} are needed",
+            f"the disk has {size_text(free)} free, but {size_text(size + SPARE)} are needed",
             file=folder,
-            hint="Free some, or name a folder of another disk: XDG_CACHE_HOME=FOLDER.",
+            hint="Free some space, or use a folder on another disk: XDG_CACHE_HOME=FOLDER.",
         )

@@ -107,9 +107,9 @@ def folder_of(address: str, key: str) -> Path:
 
 def _missing(one: DataSet, key: str, why: str) -> UserError:
     return UserError(
-        f"the set {one.name} is not on this machine ({why})",
+        f"the data set {one.name} is not on this machine ({why})",
         key=key,
-        hint=f"With a network: lushan data get {one.name}. Without: write data.dir=FOLDER with "
+        hint=f"Run lushan data get {one.name} to download it. Offline, set data.dir=FOLDER with "
         f"{_listed(one)}.",
     )
 
@@ -136,9 +136,9 @@ def get(one: DataSet, note: Note) -> Path:
             return folder
         if record is None and folder.exists():
             raise UserError(
-                "a folder that was not downloaded is in the place of the set",
+                "a folder with the name of the data set exists, but was not downloaded",
                 file=folder,
-                hint=f"Move it away, or name it: data.dir={folder}.",
+                hint=f"Move it away, or use it: data.dir={folder}.",
             )
         _make(one, folder, {} if record is None else record["downloads"], note)
     return folder
@@ -164,7 +164,7 @@ def _record(folder: Path) -> Record | None:
 
 def _make(one: DataSet, folder: Path, before: Mapping[str, Source], note: Note) -> None:
     if is_offline():
-        raise UserError("nothing is downloaded", key=OFFLINE, value=os.environ[OFFLINE])
+        raise UserError("downloads are not allowed", key=OFFLINE, value=os.environ[OFFLINE])
     raw = cache() / ".downloads" / one.name
     raw.mkdir(parents=True, exist_ok=True)
     require_space(2 * one.bytes, raw)
@@ -206,11 +206,11 @@ def _fetch_all(
             if not download.is_known and known not in (None, got.sha256):
                 kept.unlink()
                 raise RunFailed(
-                    f"{got.url} has changed: its SHA-256 is {got.sha256}, and was {known} when it "
-                    f"was first downloaded"
+                    f"{got.url} has changed: its SHA-256 is {got.sha256}, but {known} at the "
+                    f"first download"
                 )
             if not download.is_known and known is None:
-                note(f"{download.name}: SHA-256 was not known, now recorded: {got.sha256}")
+                note(f"{download.name}: SHA-256 recorded at this first download: {got.sha256}")
             found[download.name] = {"url": got.url, "bytes": got.bytes, "sha256": got.sha256}
             done += got.bytes
     return found
@@ -220,10 +220,10 @@ def _prepare(one: DataSet, raw: Path, made: Path) -> None:
     from lushan.sets import prepare
 
     if one.prepare not in prepare.BY_NAME:
-        raise UserError("there is no such way to prepare a set", key="prepare", value=one.prepare)
+        raise UserError("unknown way to prepare a data set", key="prepare", value=one.prepare)
     prepare.BY_NAME[one.prepare](raw, made)
     for name, meant in one.files.items():
         if not (made / name).is_file():
-            raise RunFailed(f"{one.name}: {name} was not made of what was downloaded")
+            raise RunFailed(f"{one.name}: {name} was not created from the download")
         if meant is not None and public_sets.content_hash(made / name) != meant:
-            raise RunFailed(f"{one.name}: {name} is not what the experiments have read")
+            raise RunFailed(f"{one.name}: {name} differs from the file of the experiments")

@@ -68,7 +68,7 @@ class Against:
         """Caption of the differences, in a sentence."""
         decided = sum(c.p is not None for c in self.contrasts.values())
         if not decided:
-            return f"Differences to {self.name}, none of which can be tested by {TESTS[self.test]}."
+            return f"Differences to {self.name}, without tests: {TESTS[self.test]} is not possible."
         times = "1 comparison" if decided == 1 else f"{decided} comparisons"
         seeds = "" if self.test in OVER_RUNS else ", of these runs and not of other seeds"
         return (

@@ -20,7 +20,7 @@ def against(
         column: Compare the cells of all columns with the row's cell in this one.
 
     Raises:
-        UserError: There is no such row or test, or the baseline names several rows.
+        UserError: There is unknown row or test, or the baseline names several rows.
     """
     differences.require_test(test)
     base = find(grid, baseline)
@@ -64,7 +64,7 @@ def find(grid: Grid, baseline: str) -> tuple[str, ...]:
     known = [row[0] if len(row) == 1 else names[row] for row in grid.rows]
     several = ", ".join(names[row] for row in matching)
     raise UserError(
-        f"it is the name of several rows: {several}" if matching else "no such row",
+        f"several rows have this name: {several}" if matching else "unknown row",
         key="--baseline",
         value=baseline,
         hint=(None if matching else did_you_mean(baseline, known))

@@ -97,7 +97,9 @@ def _read(study: Study, text: str, key: str) -> Claim:
             given = _P.fullmatch(found["p"].strip())
             alpha = _number(study, given["alpha"] if given else found["p"], key)
             if not 0 < alpha < 1:
-                raise study.mistake("a level lies between 0 and 1", key, value=alpha)
+                raise study.mistake(
+                    "a significance level must be between 0 and 1", key, value=alpha
+                )
         one, other = (_levels(study, found[side], key) for side in ("one", "other"))
         if set(one) != set(other):
             raise study.mistake(
@@ -107,12 +109,15 @@ def _read(study: Study, text: str, key: str) -> Claim:
     if found := _VALUE.fullmatch(words):
         if (found["sign"] == "==") != (found["within"] is not None):
             raise study.mistake(
-                "a mean is never just a number", key, value=text, hint="METRIC == VALUE ± WITHIN"
+                "a mean never equals a number exactly; write a tolerance",
+                key,
+                value=text,
+                hint="METRIC == VALUE ± WITHIN",
             )
         value, percent = _written(study, found["value"], key)
         within, percent_within = _written(study, found["within"] or "0", key)
         if within < 0:
-            raise study.mistake("how far off is 0 or more", key, value=within)
+            raise study.mistake("the tolerance must be 0 or more", key, value=within)
         return Claim(
             text,
             found["metric"],
@@ -147,7 +152,7 @@ def scaled(study: Study, claim: Claim, measure: Measure, key: str) -> Claim:
     """Return a claim with its numbers as `result.json` has them.
 
     Raises:
-        UserError: A number is in percent where the metric is no share, or the other way round.
+        UserError: A number is in percent where the metric is not a share, or the other way round.
     """
     numbers = zip((claim.value, claim.within), claim.percent, strict=True)
     value, within = (_raw(study, claim.metric, measure, n, percent, key) for n, percent in numbers)
@@ -161,11 +166,13 @@ def _raw(
     if percent:
         if unit != PERCENT:
             hint = f"Write {value:g}."
-            raise study.mistake(f"{metric} is no share", key, value=f"{value:g} %", hint=hint)
+            raise study.mistake(f"{metric} is not a share", key, value=f"{value:g} %", hint=hint)
         return value / unit.scale
     if unit == PERCENT and abs(value) > 1:
         hint = f"Write {value:g} %, or {value / unit.scale:g}."
-        raise study.mistake(f"{metric} is a share: 1 at most", key, value=f"{value:g}", hint=hint)
+        raise study.mistake(
+            f"{metric} is a share, so it must be at most 1", key, value=f"{value:g}", hint=hint
+        )
     return value
 
 
@@ -176,18 +183,20 @@ def _levels(study: Study, text: str, key: str) -> Levels:
         if not equals:
             axes = [name for name, levels in study.axes.items() if part in levels]
             if len(axes) != 1:
-                problem = "no axis has such a level" if not axes else "more than one axis has it"
+                problem = (
+                    "no axis has this level" if not axes else "more than one axis has this level"
+                )
                 every = [level for levels in study.axes.values() for level in levels]
                 hint = None if axes else did_you_mean(part, every)
                 raise study.mistake(problem, key, value=part, hint=hint or "Write AXIS=LEVEL.")
             axis, level = axes[0], part
         if axis not in study.axes:
             hint = one_of(axis, study.axes)
-            raise study.mistake("there is no such axis", key, value=part, hint=hint)
+            raise study.mistake("unknown axis", key, value=part, hint=hint)
         levels = study.axes[axis]
         if level not in levels:
             hint = one_of(level, levels)
-            raise study.mistake("there is no such level", key, value=part, hint=hint)
+            raise study.mistake("unknown level", key, value=part, hint=hint)
         found[axis] = level
     return found
 
@@ -213,10 +222,10 @@ def beyond_reach(study: Study, claims: Iterable[Claim]) -> list[str]:
         if test == folds.TEST:
             runs = len(study.axes.get(folds.AXIS, ()))
         if runs < (few := FEWEST_RUNS.get(test, 1)):
-            lines.append(f"tables.{number}: {test} needs {few} runs a side, and has {runs}")
+            lines.append(f"tables.{number}: {test} needs {few} runs a side, but has {runs}")
     if len(study.seeds) < FEWEST and len(study.axes.get(folds.AXIS, ())) < folds.FEWEST:
         lines += [
-            f"claims.{number}: there is no test of fewer than {FEWEST} seeds"
+            f"claims.{number}: fewer than {FEWEST} seeds cannot be tested"
             for number, claim in enumerate(claims)
             if claim.other is not None
         ]
@@ -228,7 +237,7 @@ def _measured(plan: Plan, claim: Claim, measure: Measure) -> Answer:
     found = [_numbers(runs, claim.metric) for runs in cells.values()]
     lacking = _lacking(plan, claim, [claim.one])
     if lacking or not found:
-        return Answer(claim, UNDECIDED, lacking or "there are no such runs")
+        return Answer(claim, UNDECIDED, lacking or "no run matches")
     mean = statistics.fmean(statistics.fmean(numbers) for numbers in found)
     n = sum(map(len, found))
     if claim.sign == "==":
@@ -246,7 +255,7 @@ def _compared(plan: Plan, claim: Claim, measure: Measure) -> Answer:
     ones, others = _cells(plan, claim.one), _cells(plan, claim.other)
     both = [key for key in ones if key in others]
     if not both:
-        return Answer(claim, UNDECIDED, "there is no cell that both sides have")
+        return Answer(claim, UNDECIDED, "the sides have no cell in common")
     pairs = [
         (_numbers(ones[key], claim.metric), _numbers(others[key], claim.metric)) for key in both
     ]
@@ -259,7 +268,7 @@ def _compared(plan: Plan, claim: Claim, measure: Measure) -> Answer:
     except Undecided as reason:
         return Answer(claim, UNDECIDED, f"{what}; {reason}")
     if math.isnan(found.p):
-        return Answer(claim, UNDECIDED, f"{what}; nothing varies, and chance cannot be estimated")
+        return Answer(claim, UNDECIDED, f"{what}; nothing varies, so chance cannot be estimated")
     within = f"{signed(found.low, measure)} to {signed(found.high, measure)}"
     what += f", 95 % interval {within}, p = {found.p:.2g} ({by})"
     if found.p >= claim.alpha:

@@ -23,7 +23,7 @@ from lushan.run.where import Condition, Facts, select
 
 SPLITS = {"val": "validation"}
 """Split names in the data's fingerprints, by a metric's prefix, where they differ."""
-TABLE_OF_EACH = "Make a table of each, or put the data into --columns: --columns data."
+TABLE_OF_EACH = "Make one table for each, or write --columns data."
 """What to do about runs that are not comparable."""
 
 
@@ -83,18 +83,18 @@ def members(
     found, notes = counted_once(everything)
     if not found:
         raise UserError(
-            "there are no runs",
+            "the folder contains no runs",
             file=", ".join(map(str, places)),
-            hint="Name the folder of an experiment: outputs/NAME.",
+            hint="Give the folder of an experiment: outputs/NAME.",
         )
     fitting = select(sorted(found, key=lambda member: member.started), facts_of, where)
     if not fitting:
         conditions = " ".join(f"{c.key}{c.operator}{c.value}" for c in where)
         raise UserError(
-            f"none of {len(found)} runs fits",
+            f"none of {len(found)} runs matches",
             key="--where",
             value=conditions,
-            hint="`lushan runs` with the same --where shows what there is.",
+            hint="Run `lushan runs` without --where to see the values.",
         )
     return fitting, notes
 
@@ -115,7 +115,7 @@ def counted_once(runs: Sequence[Member]) -> tuple[list[Member], list[str]]:
         twin, left = same[place], run
         if twin.result is None and run.result is not None:
             same[place], twin, left = run, run, twin
-        notes.append(f"Counted once: {shown(left.folder)} is the run of {shown(twin.folder)}.")
+        notes.append(f"Counted once: {shown(left.folder)} is the same run as {shown(twin.folder)}.")
     return [run for several in kept.values() for run in several], notes
 
 
@@ -186,11 +186,11 @@ def require_known(runs: Sequence[Member], keys: Mapping[str, Sequence[str]]) -> 
                 known = {key for run in runs for key in flat(run.config)}
                 known |= {group.replace("/", ".") for run in runs for group in run.choices}
                 raise UserError(
-                    "no run has such a key or group",
+                    "no run has this key or group",
                     key=option,
                     value=name,
                     hint=did_you_mean(name, sorted(known))
-                    or "`lushan runs` shows in what the runs differ.",
+                    or "`lushan runs` shows how the runs differ.",
                 )
 
 
@@ -205,8 +205,8 @@ def require_metrics(results: Sequence[RunResult]) -> None:
         raise UserError(
             f"{'the run has' if one else 'the runs have'} no metrics: "
             f"{'it' if one else 'they'} had neither validation nor test",
-            hint="Evaluate a run on a file: lushan eval RUN data.test=FILE. To have metrics of a "
-            "run itself, train with data.validation=0.1 or a file.",
+            hint="Evaluate a run on a file: lushan eval RUN data.test=FILE. For metrics of a new "
+            "run, train with data.validation=0.1 or a file.",
         )
 
 
@@ -221,7 +221,7 @@ def choose_metrics(runs: Sequence[Member], wanted: Sequence[str]) -> list[str]:
         reasons = "; ".join(f"{shown(run.folder)}: {run.missing}" for run in runs[:5])
         raise UserError(
             "no run is complete yet",
-            hint=f"{reasons}. The command that trained them does what is missing.",
+            hint=f"{reasons}. Run the command that trained them again to finish.",
         )
     require_metrics(complete)
     if not wanted:
@@ -244,7 +244,7 @@ def choose_metrics(runs: Sequence[Member], wanted: Sequence[str]) -> list[str]:
             full = full if full in shared else headline(name, dict.fromkeys(known))
         if full not in known:
             raise UserError(
-                "no run has such a metric",
+                "no run has this metric",
                 key="--metric",
                 value=name,
                 hint=one_of(name, known),
@@ -271,7 +271,7 @@ def own_code(runs: Sequence[Member]) -> list[str]:
     those = [run for run in runs if remote_code.is_stated(run.config)]
     if not those:
         return []
-    return [f"Of {len(those)} runs the model is code of its own: {shown(those[0].folder)}."]
+    return [f"{len(those)} runs use a model with its own code: {shown(those[0].folder)}."]
 
 
 def require_same_data(column: Sequence[Member], metric: str, *, hint: str = TABLE_OF_EACH) -> None:
@@ -305,9 +305,9 @@ def require_all_cut_short(column: Sequence[Member], metric: str) -> None:
     cut = [run for run in column if shortened_by(run.config, run.choices)]
     if cut and len(cut) < len(column):
         raise UserError(
-            f"{metric} is not comparable with that of {shown(cut[0].folder)}, which was cut short: "
+            f"{metric} is not comparable with that of {shown(cut[0].folder)}, which was shortened: "
             f"{', '.join(shortened_by(cut[0].config, cut[0].choices))}",
-            hint="Leave that run out, or remove its folder.",
+            hint="Exclude that run, or delete its folder.",
         )
 
 
@@ -318,9 +318,9 @@ def cut_short(runs: Sequence[Member]) -> list[str]:
         return []
     settings = ", ".join(shortened_by(those[0].config, those[0].choices))
     if len(runs) == 1:
-        return [f"The run was cut short ({settings}): not comparable."]
+        return [f"The run was shortened ({settings}): not comparable."]
     were = "was" if len(those) == 1 else "were"
-    return [f"{len(those)} of {len(runs)} runs {were} cut short ({settings}): not comparable."]
+    return [f"{len(those)} of {len(runs)} runs {were} shortened ({settings}): not comparable."]
 
 
 def training_data(runs: Sequence[Member]) -> list[str]:
@@ -349,5 +349,5 @@ def computed_apart(runs: Sequence[Member]) -> list[str]:
         settled = not is_excluded(key) and "." in key
         if settled and all(same(lookup(c, key), lookup(configs[0], key)) for c in configs):
             listed = ", ".join(dict.fromkeys(map(str, values)))
-            notes.append(f"The runs were not computed alike: {key} was {listed}.")
+            notes.append(f"The runs were computed differently: {key} was {listed}.")
     return notes

@@ -102,7 +102,7 @@ def compare(
     differences.require_test(test)
     if test in OVER_RUNS:
         raise UserError(
-            "this test is over many runs, and two are compared",
+            "this test needs many runs, but only two are compared",
             key="--test",
             value=test,
             hint=f"Write lushan table FOLDER --rows KEY --baseline VALUE --test {test}.",
@@ -114,10 +114,8 @@ def compare(
         collect.require_metrics([result])
     names = list(dict.fromkeys(metrics)) or [a.result.main_metric.rpartition("/")[2]]
     prefix = _prefix(a, b, split, names)
-    hint = (
-        "Numbers on different examples say nothing about the runs; `lushan eval` evaluates a run "
-    )
-    hint += "again on other data."
+    hint = "Numbers on different examples are not comparable. Use `lushan eval` to evaluate a run "
+    hint += "on other data."
     collect.require_same_data([a, b], f"{prefix}/{names[0].rpartition('/')[2]}", hint=hint)
     tested = [_full(name, prefix, _shared(a, b)) for name in names]
     read = differences.reader()
@@ -155,7 +153,7 @@ def _complete(path: Path) -> Member:
         raise UserError(
             f"the run is not complete ({run.missing})",
             file=path,
-            hint="The command that began it resumes it.",
+            hint="Run the command that started it to resume.",
         )
     return run
 
@@ -173,12 +171,12 @@ def _prefix(a: Member, b: Member, split: str | None, names: Sequence[str]) -> st
     """The prefix of the metrics of the split that is meant: `test` or `val`."""
     if split is not None:
         if split not in ("test", "validation"):
-            hint = did_you_mean(split, ("test", "validation")) or "There are test and validation."
-            raise UserError("no such split", key="--split", value=split, hint=hint)
+            hint = did_you_mean(split, ("test", "validation")) or "Write test or validation."
+            raise UserError("unknown split", key="--split", value=split, hint=hint)
         return PREFIX.get(split, split)
     given = {name.partition("/")[0] for name in names if "/" in name}
     if len(given) > 1:
-        raise UserError("metrics of one split at a time", key="--metric", value=",".join(names))
+        raise UserError("all metrics must be of one split", key="--metric", value=",".join(names))
     if given:
         return given.pop()
     return "test" if any(name.startswith("test/") for name in _shared(a, b)) else "val"
@@ -189,7 +187,7 @@ def _full(name: str, prefix: str, shared: Sequence[str]) -> str:
     known = [metric for metric in shared if metric.startswith(f"{prefix}/")]
     if full not in known:
         raise UserError(
-            f"the runs share no such metric of the {records.split_of(f'{prefix}/')} split",
+            f"the runs do not share this metric of the {records.split_of(f'{prefix}/')} split",
             key="--metric",
             value=full,
             hint=did_you_mean(full, known) or f"They share {', '.join(known or shared)}.",
@@ -237,7 +235,7 @@ def to_text(found: Comparison, examples: int) -> str:
     if found.inputs:
         parts.append(aligned(made_from.as_rows(found.inputs)))
     if not found.config and not found.inputs:
-        parts.append(["Their configs differ in nothing that can change a result."])
+        parts.append(["Their configs have no difference that can change a result."])
     parts.append(_table(found))
     if found.changes:
         parts.append(found.changes.lines(examples))
@@ -257,7 +255,7 @@ def _table(found: Comparison) -> list[str]:
         rows.append([*line, *_interval_and_p(c, m), _verdict(row)])
     lines = aligned(rows, right=range(1, 4))
     if any(c.compares for c in tests):
-        lines.append(f"p: {found.test}, two-sided; of these two runs, not of other seeds.")
+        lines.append(f"p: {found.test}, two-sided; for these two runs, not for other seeds.")
     return lines
 
 

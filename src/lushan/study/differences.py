@@ -54,7 +54,7 @@ def require_test(test: str) -> None:
     """Refuse a test that there is not."""
     if test not in TESTS:
         hint = one_of(test, TESTS)
-        raise UserError("no such test", key="--test", value=test, hint=hint)
+        raise UserError("unknown test", key="--test", value=test, hint=hint)
 
 
 def reader() -> Read:
@@ -77,7 +77,7 @@ def contrast(
     sides = [_with_number(side, metric) for side in (ours, theirs)]
     numbers = [[_number(run, metric) for run in side] for side in sides]
     if not all(numbers):
-        return Contrast(None, why=f"there is no {metric} on one side")
+        return Contrast(None, why=f"one side has no {metric}")
     if why := comparable.reason([*sides[0], *sides[1]], metric):
         return Contrast(None, why=why, compares=False)
     effect = statistics.fmean(numbers[0]) - statistics.fmean(numbers[1])
@@ -97,7 +97,7 @@ def contrast(
         where = ":".join(str(part) for part in (error.file, error.line) if part is not None)
         return Contrast(effect, why=f"{where}: {error.problem}" if where else error.problem)
     if math.isnan(found.p):
-        return Contrast(effect, why="nothing varies, and chance cannot be estimated")
+        return Contrast(effect, why="nothing varies, so chance cannot be estimated")
     return Contrast(effect, found.low, found.high, found.p)
 
 
@@ -128,15 +128,15 @@ def _number(run: Member, metric: str) -> float:
 
 def _require_runs(sides: Sequence[Sequence[Member]], test: str) -> None:
     if test != folds.TEST and folds.any_of(run for side in sides for run in side):
-        raise Undecided(f"folds share what is learned from: they want the test {folds.TEST}")
+        raise Undecided(f"folds share training data, so they need the test {folds.TEST}")
     few, counts = FEWEST_RUNS.get(test, 1), [len(side) for side in sides]
     there = f"there are {counts[0]} and {counts[1]}"
     if min(counts) < few:
-        raise Undecided(f"{TESTS[test]} needs {few} runs a side, and {there}")
+        raise Undecided(f"{TESTS[test]} needs {few} runs a side, but {there}")
     if test == "mcnemar" and max(counts) > 1:
-        raise Undecided(f"McNemar's test compares one run with one, and {there}")
+        raise Undecided(f"McNemar's test compares one run with one, but {there}")
     if test == "randomisation" and counts[0] != counts[1]:
-        raise Undecided(f"randomisation exchanges as many runs as there are, and {there}")
+        raise Undecided(f"randomisation needs as many runs on both sides, but {there}")
 
 
 def _counts(sides: Sequence[Sequence[Member]], metric: str, read: Read) -> tuple[Counted, Counted]:
@@ -161,21 +161,21 @@ def count_together(runs: Sequence[Member], metric: str, read: Read) -> Counted:
     """
     _, places = records.of_members(runs, metric, read)
     if why := comparable.stated_apart(runs, metric):
-        raise Undecided(f"{metric.partition('/')[2]} does not compare here: {why}")
+        raise Undecided(f"{metric.partition('/')[2]} is not comparable here: {why}")
     try:
         found = counted(metric, runs, places, read)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise UserError(
-            f"the stored predictions cannot be counted: {in_a_line(error)}",
+            f"the stored predictions cannot be scored: {in_a_line(error)}",
             file=runs[0].folder,
-            hint="They, or those compared with them, were changed after the run.",
+            hint="These predictions, or those of the other run, were changed after the run.",
         ) from error
     for run, value in zip(runs, found.scores().tolist(), strict=True):
         reported = _number(run, metric)
         if not math.isclose(value, reported, rel_tol=1e-6, abs_tol=1e-9):
             raise Undecided(
-                f"the stored predictions of {collect.shown(run.folder)} give {value:.6g}, and "
-                f"its result says {reported:.6g}"
+                f"the stored predictions of {collect.shown(run.folder)} give {value:.6g}, but "
+                f"its result has {reported:.6g}"
             )
     return found
 
@@ -184,11 +184,13 @@ def _over_examples(ours: Counted, theirs: Counted, metric: str, test: str) -> Di
     if test == "mcnemar":
         right = ours.right(), theirs.right()
         if right[0] is None or right[1] is None:
-            raise Undecided(f"McNemar's test is of right and wrong examples, and not of {metric}")
+            raise Undecided(
+                f"McNemar's test needs right and wrong examples, so it cannot test {metric}"
+            )
         return significance.mcnemar(right[0][0], right[1][0])
     examples = ours.counts.shape[1]
     if examples < FEWEST_EXAMPLES:
-        raise Undecided(f"{examples} examples are too few; {FEWEST_EXAMPLES} are needed")
+        raise Undecided(f"{examples} examples are too few; the minimum is {FEWEST_EXAMPLES}")
     of = {
         "bootstrap": significance.paired_bootstrap,
         "randomisation": significance.randomisation,

@@ -136,7 +136,7 @@ def _by_metric(a: Member, b: Member, ours: Side, theirs: Side, metric: str, read
     if (right := found.right()) is not None:
         whole = np.zeros((2, len(ours.records)), bool)
         whole[:, places] = right
-        return _sides(ours, theirs, f"an example is right where {name} says so", whole)
+        return _sides(ours, theirs, f"an example is right if {name} says so", whole)
     measure = collect.measure([a, b], metric)
     if measure.higher_is_better is None:
         raise Undecided(f"{name} does not say whether higher or lower is better")

@@ -108,7 +108,7 @@ def _measure(metric: str, runs: Sequence[Member]) -> Measure:
     measures = [run.measure(metric) for run in runs]
     first, name = measures[0], metric.partition("/")[2]
     if any(one.statistics is None or one.score is None for one in measures):
-        raise Undecided(f"{name} does not follow from what is stored of each example")
+        raise Undecided(f"{name} cannot be computed from the stored statistics of examples")
     for one in measures[1:]:
         if (one.score, one.options, one.same) != (first.score, first.options, first.same):
             raise Undecided(f"{name} was not computed in the same way by all runs")
@@ -150,8 +150,8 @@ def _dense(
         if not merges:
             raise Undecided(
                 f"{name} needs counts of each of {len(names):,} classes in each of "
-                f"{rows[0].shape[0]:,} examples, which are too many to resample; accuracy and the "
-                "micro averages can be"
+                f"{rows[0].shape[0]:,} examples, which is too much to resample; accuracy and "
+                f"micro averages can be resampled"
             )
         return _summed_over_classes(rows, classes, width)
     place = {label: i for i, label in enumerate(names)}

@@ -93,7 +93,7 @@ def difference(
         theirs: The same, of what they are compared with.
 
     Raises:
-        Undecided: A fold is missing on a side, there are too few, or some runs hold out none.
+        Undecided: A fold is missing on one side, there are too few, or some runs hold out none.
     """
     # With numpy: a table without a test does not wait.
     from lushan.metrics.stats import resampled
@@ -103,7 +103,7 @@ def difference(
     for side, numbers in zip(sides, (ours, theirs), strict=True):
         for fold, number in numbers:
             if fold is None:
-                raise Undecided("a test over folds, and some runs hold out none")
+                raise Undecided("a test over folds, but some runs have no folds")
             side.setdefault(fold, []).append(number)
     every = {
         Fold(fold.seed, fold.folds, number)
@@ -112,9 +112,9 @@ def difference(
     }
     for fold in sorted(every):
         if not all(fold in side for side in sides):
-            raise Undecided(f"fold {fold.number} of {fold.folds} is missing on a side")
+            raise Undecided(f"fold {fold.number} of {fold.folds} is missing on one side")
     if len(every) < FEWEST:
-        raise Undecided(f"a test over folds needs {FEWEST}, and there are {len(every)}")
+        raise Undecided(f"a test over folds needs {FEWEST} folds, but there are {len(every)}")
     one, other = ([statistics.fmean(side[f]) for f in sorted(every)] for side in sides)
     # One fold is evaluated for each K - 1 that are learned from.
     ratio = statistics.fmean(1 / (fold.folds - 1) for fold in every)
@@ -127,5 +127,5 @@ def notes(runs: Iterable[Member]) -> list[str]:
         return []
     return [
         "Means are over folds, whose training sets overlap: the deviation is not that of "
-        "independent runs, and differences are tested by the corrected resampled t-test alone."
+        "independent runs, and the only valid test is the corrected resampled t-test."
     ]

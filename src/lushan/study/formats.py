@@ -53,7 +53,7 @@ def require_format(format: str) -> None:
     """Refuse a format that there is not, before anything is read."""
     if format not in FORMATS:
         hint = one_of(format, FORMATS)
-        raise UserError("no such format", key="--format", value=format, hint=hint)
+        raise UserError("unknown format", key="--format", value=format, hint=hint)
 
 
 def written(grid: Grid, format: str) -> Made:

@@ -52,14 +52,11 @@ def require_alike(cell: Sequence[Member], over: Sequence[str]) -> None:
     if not (found := _first_apart(cell, allowed)):
         return
     one, other, apart = found
-    hint = (
-        "Leave some out with --where, as with --where id!=RUN, or train those of the old inputs "
-        "again."
-    )
+    hint = "Exclude some, for example with --where id!=RUN, or retrain those with old inputs."
     if cell[0].values(["name"]) != other.values(["name"]):
-        hint = "Add name to --rows or --columns, or leave one out with --where name!=NAME."
+        hint = "Add name to --rows or --columns, or exclude one with --where name!=NAME."
     raise UserError(
-        f"runs that would be averaged were made from different inputs: {apart} "
+        f"runs to be averaged have different inputs: {apart} "
         f"({shown(one.folder)} and {shown(other.folder)})",
         key="--over",
         value=",".join(over),
@@ -73,7 +70,7 @@ def notes(cell: Sequence[Member]) -> list[str]:
         return []
     one, other, apart = found
     pair = f"{shown(one.folder)} and {shown(other.folder)}"
-    return [f"Runs that are averaged were made from different inputs: {apart} ({pair})."]
+    return [f"Averaged runs have different inputs: {apart} ({pair})."]
 
 
 def _first_apart(
@@ -96,7 +93,7 @@ def _first_apart(
 def unrecorded(runs: Sequence[Member]) -> list[str]:
     """Return a note on runs of which it is not known what they were made from."""
     return [
-        f"What {shown(run.folder)} was made from is not recorded." for run in runs if not run.inputs
+        f"The inputs of {shown(run.folder)} are not recorded." for run in runs if not run.inputs
     ]
 
 

@@ -54,10 +54,10 @@ def _require_comparable(plan: Plan, claims: Sequence[Claim]) -> None:
                 reason = reason or lossy
             if reason is not None:
                 raise plan.study.mistake(
-                    f"this metric does not compare between runs: of {run.label}, {reason}",
+                    f"this metric is not comparable between runs: {run.label}: {reason}",
                     key,
                     value=metric,
-                    hint="Choose a tokenizer that gives every text back, such as processor=bpe or "
+                    hint="Choose a lossless tokenizer, such as processor=bpe or "
                     "processor=chars_and_bytes, or another metric.",
                 )
 

@@ -232,7 +232,7 @@ class Progress:
         if self.counts.get(COMPLETE, 0) + self.counts.get(STALE, 0) == sum(self.counts.values()):
             return text
         if self.left is None:
-            return f"{text}; none is complete, so the time that is left is unknown"
+            return f"{text}; none is complete, so the time left is unknown"
         return f"{text}; about {duration(self.left)} left, one run at a time"
 
 

@@ -71,7 +71,7 @@ def read(folder: Path, split: str, schema: RecordSchema) -> Records:
         raise UserError(
             f"the run has no stored predictions of its {split} split",
             file=path,
-            hint="Tests over examples need them; remove the run's folder and run it again.",
+            hint="Tests over examples need them. Delete the run's folder and train again.",
         )
     lines = checksums.read(folder, name).split(b"\n")
     records: list[dict[str, Any]] = []
@@ -94,7 +94,7 @@ def read_statistics(folder: Path, split: str) -> dict[str, Stored]:
     try:
         content = checksums.read(folder, name)
     except FileNotFoundError as error:  # and the run has listed none
-        raise Undecided(f"a run has stored no statistics of its {split} split") from error
+        raise Undecided(f"a run has no stored statistics of its {split} split") from error
     try:
         return unpacked(content)
     except ValueError as error:
@@ -159,7 +159,7 @@ def side_by_side(runs: Sequence[Records], schemas: Sequence[RecordSchema]) -> li
     names = [schema.gold[0] if schema.gold else "" for schema in schemas]
     first = runs[0]
     if not first:
-        raise Undecided("no example is stored")
+        raise Undecided("no examples are stored")
     found = [_like(first, other) for other in runs]
     for places, other, name in zip(found[1:], runs[1:], names[1:], strict=True):
         for one, place in zip(first, places, strict=True):

@@ -51,12 +51,14 @@ class Original:
             raise UserError(
                 f"not a complete run ({folder.status().missing})",
                 file=path,
-                hint="What has no result cannot be made again; `lushan runs` lists the runs.",
+                hint="Only a run with a result can be reproduced; `lushan runs` lists the runs.",
             )
         try:
             manifest = read_manifest(folder.path)
         except OSError as error:
-            raise UserError("it says not how it was made", file=folder.manifest_json) from error
+            raise UserError(
+                "it does not say how it was produced", file=folder.manifest_json
+            ) from error
         read_config(folder.path)  # it holds the config that was run
         checksums.verified(folder.path, folder.predictions.name)  # none of them is gone
         schema = schema_of(result, folder.path)
@@ -92,7 +94,7 @@ class Original:
             if machine.get(name) != now[name]:
                 found.append(f"machine: {name} {machine.get(name)}, now {now[name]}")
         if self.threads is None:
-            found.append("threads: it is not known with how many it was computed")
+            found.append("threads: the original number is unknown")
         return found
 
 

@@ -58,7 +58,7 @@ def execute(
             states = plan.states()
             begun = [run for run in todo if states[run].state not in (NEW, COMPLETE)]
             if broken is not None:
-                report(f"the launcher gave up ({broken}); at work: {_labels(begun)}")
+                report(f"the launcher gave up ({broken}); running: {_labels(begun)}")
             if broken is not None and len(todo) > 1 and begun:
                 suspects += begun
                 continue
@@ -71,7 +71,7 @@ def execute(
         if not elsewhere:
             return states
         if not waiting:
-            report(f"waiting for {len(elsewhere)} runs that other processes execute")
+            report(f"waiting for {len(elsewhere)} runs of other processes")
         waiting = True
         time.sleep(POLL)
         states = plan.states()

@@ -84,11 +84,11 @@ def require_alike(cell: Sequence[Member], over: Sequence[str]) -> None:
         first = others[0]
         values = dict.fromkeys(show(run.values([first])[0]) for run in cell)
         raise UserError(
-            f"runs that would be averaged also differ in {', '.join(others)}"
+            f"runs to be averaged also differ in {', '.join(others)}"
             f" ({first}: {', '.join(values)})",
             key="--over",
             value=",".join(over),
-            hint=f"Add {first} to --rows or --columns, or to --over if that is what is meant.",
+            hint=f"Add {first} to --rows or --columns, or to --over to average over it.",
         )
 
 

@@ -21,14 +21,14 @@ def schema_of(result: RunResult, folder: Path) -> RecordSchema:
     file = folder / "result.json"
     if result.records is None:
         raise UserError(
-            "it does not say what the stored predictions hold",
+            "the fields of the stored predictions are unknown",
             file=file,
-            hint="An earlier version wrote it. Remove the run's folder and run it again.",
+            hint="An earlier version wrote it. Delete the run's folder and train again.",
         )
     try:
         return RecordSchema.from_dict(result.records, _class_of)
     except ValueError as error:
-        hint = "The file was changed after the run. Remove its folder and run again."
+        hint = "The file was changed after the run. Delete its folder and train again."
         raise UserError(str(error), file=file, hint=hint) from error
 
 
@@ -39,5 +39,5 @@ def _class_of(path: str) -> type[Field] | str:
     except UserError as error:
         return " ".join(part for part in (f"{path}: {error.problem}.", error.hint) if part)
     if not isinstance(found, type) or not issubclass(found, Field):
-        return f"{path} is no class of fields"
+        return f"{path} is not a class of fields"
     return found

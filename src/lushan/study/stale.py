@@ -39,7 +39,7 @@ def marked(plan: Plan, read: Read) -> tuple[Plan, list[str]]:
             unknown[lost] = unknown.get(lost, 0) + 1
     notes = [*plan.notes, *_notes(stale, len(plan.runs))]
     listed = [
-        f"not checked, whether the inputs of {plural(count, 'run')} have changed: {lost}"
+        f"could not check whether the inputs of {plural(count, 'run')} have changed: {lost}"
         for lost, count in unknown.items()
     ]
     return dataclasses.replace(plan, notes=tuple(notes), stale=stale), listed

@@ -137,7 +137,7 @@ def read(file: str | Path) -> Study:
         node: yaml.Node | None = parsing.compose_yaml(content.decode("utf-8"))
     except OSError as error:
         raise UserError(
-            "there is no such study", file=path, hint="It is a YAML file; see docs/studies.md."
+            "unknown study", file=path, hint="A study is a YAML file; see docs/studies.md."
         ) from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
@@ -172,11 +172,11 @@ class _Reader:
         for name, value in node.value:
             if not isinstance(name, yaml.ScalarNode):
                 self.lines[key] = name.start_mark.line + 1
-                raise self.wrong("a key is a word, and no list", key)
+                raise self.wrong("a key must be a word, not a list", key)
             inner = f"{key}.{name.value}" if key else str(name.value)
             if name.value in found:
                 first, self.lines[inner] = self.lines[inner], name.start_mark.line + 1
-                raise self.wrong(f"is in line {first} already", inner)
+                raise self.wrong(f"is already in line {first}", inner)
             self.lines[inner] = name.start_mark.line + 1
             found[str(name.value)] = self.plain(value, inner)
             self.lines[inner] = name.start_mark.line + 1
@@ -212,18 +212,18 @@ class _Reader:
             remarks=self.texts(fields.get("remarks"), "remarks"),
         )
         if not study.cells():
-            raise self.wrong("leaves nothing to be run", "exclude")
+            raise self.wrong("leaves no run", "exclude")
         return study
 
     def axes(self, value: object) -> dict[str, dict[str, tuple[str, ...]]]:
         if not isinstance(value, dict) or not value:
             hint = "axes: {head: {linear: [task/head=linear], crf: [task/head=crf]}}"
-            raise self.wrong("a study compares something", "axes", hint=hint)
+            raise self.wrong("a study needs at least one axis", "axes", hint=hint)
         found = {}
         for axis, levels in value.items():
             if not isinstance(levels, dict) or not levels:
                 hint = f"{axis}: {{one: [KEY=VALUE], other: [KEY=OTHER]}}"
-                raise self.wrong("an axis has levels", f"axes.{axis}", hint=hint)
+                raise self.wrong("an axis needs levels", f"axes.{axis}", hint=hint)
             found[axis] = {
                 level: self.overrides(lines, f"axes.{axis}.{level}")
                 for level, lines in levels.items()
@@ -239,18 +239,18 @@ class _Reader:
                 )
             name = line.lstrip("+~").partition("=")[0]
             if name == "seed":
-                raise self.wrong("seeds have a place of their own", f"{key}.{i}", value=line)
+                raise self.wrong("seeds have their own key", f"{key}.{i}", value=line)
             if name.partition("/")[0].partition(".")[0] == "hydra":
-                hint = "Choose the launcher by --launcher and --option."
+                hint = "Set the launcher with --launcher and --option."
                 raise self.wrong(
-                    "a study holds what its runs are", f"{key}.{i}", value=line, hint=hint
+                    "a study only sets the config of its runs", f"{key}.{i}", value=line, hint=hint
                 )
         return tuple(lines)
 
     def seeds(self, value: object) -> tuple[int, ...]:
         seeds = [1] if value is None else self.list(value, "seeds")
         if not seeds:
-            raise self.wrong("leaves nothing to be run", "seeds", hint="Write seeds: [1, 2, 3].")
+            raise self.wrong("leaves no run", "seeds", hint="Write seeds: [1, 2, 3].")
         for i, seed in enumerate(seeds):
             if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
                 raise self.wrong("not a whole number, 0 or more", f"seeds.{i}", value=seed)
@@ -265,7 +265,7 @@ class _Reader:
         if isinstance(count, bool) or not isinstance(count, int) or count < 2:
             raise self.wrong("not a whole number, 2 or more", "folds", value=count)
         if folds.AXIS in fields["axes"]:
-            raise self.wrong("the axis of this name is made by folds", f"axes.{folds.AXIS}")
+            raise self.wrong("folds creates an axis with this name", f"axes.{folds.AXIS}")
         self.lines[f"axes.{folds.AXIS}"] = self.lines["folds"]
         return {folds.AXIS: folds.axis(count)}
 
@@ -287,12 +287,12 @@ class _Reader:
             parts["over"] += (folds.AXIS,)
         metrics = self.texts(fields.get("metrics"), f"{key}.metrics")
         if not parts["rows"]:
-            raise self.wrong("what differs from row to row?", f"{key}.rows")
+            raise self.wrong("rows: name the keys of the rows", f"{key}.rows")
         named = [name for several in parts.values() for name in several]
         for axis in axes:
             if named.count(axis) != 1:
-                problem = "is in none of them" if axis not in named else "is repeated"
-                hint = "Each axis is in rows, in columns or in over, once."
+                problem = "is not in any of them" if axis not in named else "is repeated"
+                hint = "Put each axis once into rows, columns or over."
                 raise self.wrong(problem, key, value=axis, hint=hint)
         baseline = self.baseline(fields.get("baseline"), f"{key}.baseline", axes, parts)
         test = fields.get("test")
@@ -300,7 +300,7 @@ class _Reader:
             raise self.unknown("test", str(test), f"{key}.test", TESTS)
         if test is not None and not baseline:
             hint = "baseline: {AXIS: LEVEL}"
-            raise self.wrong("a test of differences to what?", f"{key}.test", value=test, hint=hint)
+            raise self.wrong("test needs a baseline", f"{key}.test", value=test, hint=hint)
         return Table(**parts, metrics=metrics, baseline=baseline, test=test)
 
     def plot(self, value: object, key: str, axes: Mapping[str, Mapping[str, Any]]) -> Plot:
@@ -315,7 +315,7 @@ class _Reader:
         for level in axes[x] if scale != "levels" else ():
             place = number_in(level)
             if place is None or (scale == "log" and place <= 0):
-                problem = f"the level {level!r} of {x} has no place on it"
+                problem = f"the level {level!r} of {x} has no position on this scale"
                 raise self.wrong(problem, f"{key}.scale", value=scale, hint="Write scale: levels.")
         return Plot(x, metric or None, scale)
 
@@ -349,12 +349,12 @@ class _Reader:
 
     def unknown(self, what: str, name: str, key: str, known: Iterable[str]) -> UserError:
         hint = one_of(name, known)
-        return self.wrong(f"there is no such {what}", key, value=name, hint=hint)
+        return self.wrong(f"unknown {what}", key, value=name, hint=hint)
 
     def mapping(self, value: object, key: str, known: Sequence[str]) -> dict[str, Any]:
         if not isinstance(value, dict):
             hint = f"Write KEY: VALUE, of {', '.join(known)}."
-            raise self.wrong("is a mapping", key, value=value, hint=hint)
+            raise self.wrong("must be a mapping", key, value=value, hint=hint)
         for name in value:
             if name not in known:
                 raise self.unknown("key", name, f"{key}.{name}".lstrip("."), known)
@@ -362,7 +362,7 @@ class _Reader:
 
     def text(self, value: object, key: str) -> str:
         if isinstance(value, dict | list):
-            hint = "Write it in quotes where it holds `: ` or begins with a bracket."
+            hint = "Quote it if it contains `: ` or begins with a bracket."
             raise self.wrong("is text", key, value=value, hint=hint)
         return "" if value is None else str(value).strip()
 
@@ -374,7 +374,7 @@ class _Reader:
         if value is None:
             return []
         if not isinstance(value, list):
-            raise self.wrong("is a list", key, value=value, hint="Write [A, B].")
+            raise self.wrong("must be a list", key, value=value, hint="Write [A, B].")
         return value
 
 

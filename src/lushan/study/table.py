@@ -52,7 +52,7 @@ def table(
     require_format(format)
     if test is not None and baseline is None:
         raise UserError(
-            "a test of differences to what?", key="--test", value=test, hint="--baseline VALUE"
+            "--test needs --baseline", key="--test", value=test, hint="--baseline VALUE"
         )
     grid = grid_of(folders, rows=rows, columns=columns, over=over, metrics=metrics, where=where)
     return written(grid if baseline is None else compared(grid, baseline, test), format)
@@ -69,7 +69,9 @@ def grid_of(
 ) -> Grid:
     """Read the runs of a table into its cells; see `table`."""
     if not rows:
-        raise UserError("what differs from row to row?", key="--rows", hint="--rows task.head")
+        raise UserError(
+            "--rows is empty: name the keys of the rows", key="--rows", hint="--rows task.head"
+        )
     return arrange(*collect.members(folders, where), rows, columns, over, metrics)
 
 

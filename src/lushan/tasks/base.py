@@ -149,7 +149,7 @@ class Task(TaskMetrics):
         """Yield what was cut or cannot be read of a split, from what `count` added up."""
         if cut := counts.get("cut"):
             what = plural(cut, "word or text was", "words or texts were")
-            yield f"{split}: {what} cut by max_length"
+            yield f"{split}: {what} truncated by max_length"
         if unknown := counts.get("unknown"):
             yield f"{split}: {plural(unknown, 'text holds', 'texts hold')} no known token"
         lost = counts.get("unknown_tokens", 0)
@@ -161,8 +161,8 @@ class Task(TaskMetrics):
                 )
         elif lost:
             yield (
-                f"{split}: {lost} unknown tokens: the tokenizer loses text there, and no number "
-                "counts what is lost"
+                f"{split}: {lost} unknown tokens: the tokenizer loses text there, which no metric "
+                f"counts"
             )
 
     def count(self, features: Features) -> dict[str, int]:
@@ -281,7 +281,7 @@ class Task(TaskMetrics):
 
     def generate(self, model: nn.Module, batch: Batch) -> Records:
         """Fields to add to the records of `predict`, in their order; see `generates`."""
-        raise AssertionError(f"{type(self).__name__} generates nothing: {model}, {len(batch)}")
+        raise AssertionError(f"{type(self).__name__} does not generate: {model}, {len(batch)}")
 
     def prompts(self, rows: dict[str, list[Any]]) -> list[list[int]] | None:
         """Return the tokens that a model continues, for rows of a corpus; None where it only reads.
@@ -301,10 +301,10 @@ class Task(TaskMetrics):
             UserError: The task cannot.
         """
         raise UserError(
-            "this run predicts what it was trained to, and no labels of your choice",
+            "this run cannot predict labels of your choice",
             key="--label",
             value=labels[0],
-            hint="A run of task=contrastive does.",
+            hint="Use a run of task=contrastive.",
         )
 
     def media(self, rows: dict[str, list[Any]]) -> list[Seen] | None:
@@ -352,9 +352,9 @@ class Task(TaskMetrics):
             UserError: transformers has no such model.
         """
         raise UserError(
-            f"transformers has no form for {type(self).__name__}",
+            f"transformers has no equivalent of {type(self).__name__}",
             key="task",
-            hint="`lushan predict` uses the run as it is.",
+            hint="Use the run itself with `lushan predict`.",
         )
 
     def sample_rows(self) -> pa.Table:

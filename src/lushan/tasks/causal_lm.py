@@ -36,8 +36,9 @@ class CausalLM(LanguageTask):
     before it, half a window by default.
 
     Args:
-        metrics: More metrics, by name: of one's own, which take an example's loss, tokens and hits.
-        monitor: The metric that chooses the best checkpoint.
+        metrics: More metrics, by name: your own classes, which receive an example's loss, tokens
+            and hits.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = DOCUMENTS

@@ -60,16 +60,16 @@ class Chat(LanguageTask):
     and text. A dialogue with images is not read in windows: one that is too long is refused.
 
     Args:
-        template: How a dialogue is written: `chatml`, `llama3`, `plain`, or a Jinja file. By
-            default the tokenizer's own, and `plain` where it has none.
-        generate_examples: Dialogues of each split of which a turn is generated when the best
-            checkpoint is evaluated, and compared with what was really said; 0 for none.
-        generate_turn: Which one: the `last`, which in many sets is a farewell, or `any`: one that
-            chance has chosen, the same in every run.
-        max_new_tokens: Of a generated turn, at most.
-        blind: Whether images are left out of messages, to see what can be answered without them.
-        metrics: More metrics, by name: classes of torchmetrics that take texts, or of one's own.
-        monitor: The metric that chooses the best checkpoint.
+        template: Chat template: `chatml`, `llama3`, `plain`, or a Jinja file. The default is the
+            tokenizer's own, or `plain` if it has none.
+        generate_examples: Number of dialogues of each split for which a turn is generated with the
+            best checkpoint and compared with the reference; 0 for none.
+        generate_turn: Turn to generate: the `last` one, which in many data sets is a farewell, or
+            `any`: a random one, the same in every run.
+        max_new_tokens: Maximum number of tokens of a generated turn.
+        blind: Whether to remove images from messages, to measure what can be answered without them.
+        metrics: More metrics, by name: torchmetrics classes for texts, or your own classes.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = DIALOGUES
@@ -218,9 +218,10 @@ class Chat(LanguageTask):
         yield from super().encoding_notes(split, counts)
         if long := counts.get("split"):
             what = plural(long, "dialogue is", "dialogues are")
-            yield f"{split}: {what} read in windows of max_length"
+            yield f"{split}: {what} split into windows of max_length"
         if disguised := counts.get("disguised"):
-            yield f"{split}: {disguised} dialogues hold the text of a control token, read as text"
+            what = "dialogues contain the text of a control token"
+            yield f"{split}: {disguised} {what}, which is treated as plain text"
         for name, number in counts.items():
             if name.startswith("unseen "):
                 what = name.removeprefix("unseen ")
@@ -347,7 +348,8 @@ class Chat(LanguageTask):
             result.notes = [f"{which} of {len(generated)} dialogues was generated", *notes]
             if shortened := sum(bool(record.get("shortened")) for record in records):
                 result.notes.append(
-                    f"{shortened} of them after a part of the dialogue: the model reads no more"
+                    f"{shortened} of them from a truncated dialogue, because of the model's "
+                    f"length limit"
                 )
         if full:
             dialogues = table.column("messages").to_pylist()

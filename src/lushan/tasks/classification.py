@@ -60,7 +60,7 @@ class Classification(LabelTask):
         texts, pairs = rows["text"], rows.get("text_pair")
         if pairs and limits.stride is not None:
             raise UserError(
-                "windows over text pairs are not defined",
+                "windows are not supported for text pairs",
                 key="data.stride",
                 value=limits.stride,
                 hint="write data.stride=null",
@@ -106,11 +106,9 @@ class Classification(LabelTask):
         whole = trained.whole
         scores, notes = linear_of(whole.head["scores"]), []
         if trained.stride is not None:
-            notes.append(
-                "The run read longer texts in windows, and took the mean of what they say."
-            )
+            notes.append("The run splits longer texts into windows and averages the predictions.")
         if self.kind == "multilabel":
-            notes.append(f"A label counts from a probability of {self.threshold:g} on.")
+            notes.append(f"A label is predicted from a probability of {self.threshold:g}.")
         batches = [exporting.batch_of(self, {"text": [text]}, trained) for text in TEXTS]
         problem, arguments = _EXPORTED[self.kind]
         return exporting.of_texts(

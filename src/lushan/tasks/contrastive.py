@@ -57,14 +57,15 @@ class Contrastive(Task):
     images of a split.
 
     Args:
-        loss: `clip`: the cross-entropy of a pair's text among all texts, and of its image among all
-            images; `siglip`: whether its text goes with each image.
-        baseline: Evaluate ranks without learning, too, `text_recall_1_nearest` and others: an
-            image is asked by the text of the training image whose pixels are nearest, and a text
-            by the image of the training text that BM25 finds; null does not.
-        augment: How images are changed in training, anew in each epoch; null changes nothing.
-        metrics: More metrics, by name: of one's own, which take an example's row with its ranks.
-        monitor: The metric that chooses the best checkpoint.
+        loss: `clip`: cross-entropy of a pair's text among all texts, and of its image among all
+            images. `siglip`: whether a text matches an image, for each pair of the batch.
+        baseline: Also evaluate ranks without training, such as `text_recall_1_nearest`: an image is
+            represented by the text of the nearest training image (by pixels), and a text by the
+            image of the nearest training text (by BM25). null turns it off.
+        augment: Augmentation of training images, different in each epoch; null is none.
+        metrics: More metrics, by name: your own classes, which receive an example's row with its
+            ranks.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = PAIRED
@@ -154,7 +155,7 @@ class Contrastive(Task):
             rows = {**rows, "text": [""] * len(rows["image"])}
         if missing := [name for name in KEYS if name not in rows]:
             raise UserError(
-                f"a row has a text and an image, and here is no {missing[0]}",
+                f"a row needs a text and an image, but this one has no {missing[0]}",
                 key="--input",
                 hint="Write JSON lines or a table with both, and data.media=FOLDER.",
             )

@@ -88,9 +88,9 @@ class DialogueEncoder:
             messages, given = dialogues[number], tools[number]
             if not any(is_learned(m) for m in messages):
                 raise UserError(
-                    "this dialogue has no turn of the assistant's to evaluate",
+                    "this dialogue has no assistant turn to evaluate",
                     **_place(rows, number),
-                    hint="lushan generate RUN --input FILE writes the next one.",
+                    hint="lushan generate RUN --input FILE generates the next one.",
                 )
             learned = iter([m for m in messages if is_learned(m)])
             asked = self.asked(first + number, sum(len(window.turns) for window in found))
@@ -153,13 +153,13 @@ class DialogueEncoder:
                     raise UserError(
                         f"this dialogue is too long: {error}",
                         **place,
-                        hint="Write a larger data.max_length, or leave the dialogue out.",
+                        hint="Write a larger data.max_length, or remove the dialogue.",
                     ) from error
                 except Unfit as error:
                     raise UserError(
-                        f"the chat template cannot write this dialogue: {error}",
+                        f"the chat template cannot render this dialogue: {error}",
                         **place,
-                        hint="Another template may, such as task.template=plain.",
+                        hint="Try another template, such as task.template=plain.",
                     ) from error
             raise
 

@@ -100,10 +100,10 @@ class Sight:
     def _measured(self, part: Part) -> Part:
         if self.reader is None:
             raise UserError(
-                "this dialogue has an image, and the processor makes texts alone",
+                "this dialogue has an image, but the processor only supports text",
                 key="processor",
-                hint="Write model=llava_tiny, or model=pretrained with the path of a model that "
-                "reads images; task.blind=true leaves images out.",
+                hint="Write model=llava_tiny, or model=pretrained with the path of a "
+                "vision-language model. task.blind=true removes images.",
             )
         key = references.content_hash(part) if part["bytes"] else part["path"]
         if key not in self._known:

@@ -51,18 +51,19 @@ class Embedding(Task):
     loss of an evaluation is this cross-entropy among all of them, whatever `loss` is.
 
     Args:
-        loss: `contrastive`, as above; `hinge`: wrong passages of the batch are kept `margin` away;
-            `margin_mse` or `kl`: the margins or the distribution of a teacher's `scores` of a row's
-            passages are learned; `kl_batch`: that over the batch, by cosines of its `vectors`.
-        margin: Of `hinge`, between cosines.
-        pooling: How hidden states become a vector: their mean, or that of the first token.
-        query_prefix: Written before each query, such as `query: ` for E5.
-        passage_prefix: Written before each passage.
-        temperature: Cosines are divided by it.
-        dims: Widths at which vectors are to be good when they are cut there (Matryoshka).
-        baseline: Evaluate BM25, too: `ndcg_10_bm25`; null does not.
-        metrics: More metrics, by name; of rankings of one's own.
-        monitor: The metric that chooses the best checkpoint.
+        loss: `contrastive`, as above. `hinge`: negatives of the batch are at least `margin` away.
+            `margin_mse` or `kl`: distillation of the margins or the distribution of a teacher's
+            `scores` of a row's passages. `kl_batch`: distillation over the batch, with the cosines
+            of the teacher's `vectors`.
+        margin: Margin of `hinge`, between cosines.
+        pooling: Pooling of hidden states: the mean, or the first token.
+        query_prefix: Prefix of queries, such as `query: ` for E5.
+        passage_prefix: Prefix of passages.
+        temperature: Divisor of cosines in the loss.
+        dims: Dimensions to which vectors can be truncated (Matryoshka).
+        baseline: Also evaluate BM25, as `ndcg_10_bm25`; null turns it off.
+        metrics: More metrics, by name: your own classes for rankings.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = SEARCHED

@@ -54,7 +54,7 @@ class Evaluation(Measured):
             What a record has of it: its path in the run's folder.
         """
         if sum(map(len, self.files.values())) + len(content) > MOST_BYTES:
-            note = "images beyond the first 64 MiB are not kept beside the predictions"
+            note = "images beyond the first 64 MiB are not saved with the predictions"
             self.notes += [note] if note not in self.notes else []
             return {"path": ""}
         name = f"files/{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
@@ -68,8 +68,8 @@ def undistinguished(predicted: Sequence[Any], gold: Sequence[Any]) -> list[str]:
         return _never_predicted(predicted, gold)
     if len(set(map(str, gold))) < 2:
         return [
-            f"all {len(gold):,} examples have the same label, {gold[0]}: whether the model can "
-            "distinguish labels is not known"
+            f"all {len(gold):,} examples have the same label, {gold[0]}: it is unknown whether "
+            "the model can distinguish labels"
         ]
     return [
         f"all {len(predicted):,} examples have the same prediction, {predicted[0]}: the model does "

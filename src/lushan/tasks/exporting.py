@@ -102,8 +102,8 @@ def of_words(
         usage='tag = pipeline("token-classification", "DIR", aggregation_strategy="first")\n'
         'print(tag("Anna lives in Paris."))',
         notes=[
-            'The first token of a word has its tag: use `aggregation_strategy="first"`.',
-            f"A text is read up to {trained.max_length} tokens.",
+            'The tag of a word is that of its first token: use `aggregation_strategy="first"`.',
+            f"Texts are truncated to {trained.max_length} tokens.",
             *notes,
         ],
     )
@@ -153,7 +153,7 @@ def of_texts(
         pipeline="text-classification",
         usage='classify = pipeline("text-classification", "DIR")\n'
         f'print(classify("a warm and clever film", truncation=True{arguments}))',
-        notes=[f"A text is cut at {trained.max_length} tokens.", *notes],
+        notes=[f"Texts are truncated to {trained.max_length} tokens.", *notes],
     )
 
 
@@ -194,9 +194,9 @@ def of_vectors(
         ask=ask,
         expected=expected,
         notes=[
-            f"A text's vector is the {pooling} of its hidden states; queries begin with "
+            f"The vector of a text is the {pooling} of its hidden states; queries begin with "
             f"{prefix!r}.",
-            f"A text is cut at {trained.max_length} tokens.",
+            f"Texts are truncated to {trained.max_length} tokens.",
             *notes,
         ],
     )

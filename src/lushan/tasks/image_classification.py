@@ -44,8 +44,8 @@ class ImageClassification(LabelTask):
     Other arguments are those of `LabelTask`.
 
     Args:
-        pooling: How an image's hidden states become one vector.
-        augment: How images are changed in training, another way each epoch; null changes nothing.
+        pooling: How to pool the hidden states of an image into one vector.
+        augment: Augmentation of training images, different in each epoch; null is none.
     """
 
     reads = IMAGES

@@ -58,10 +58,10 @@ class ImageTokenizer(Task):
     quantizer.
 
     Args:
-        augment: How images are changed in training, anew in each epoch; null changes nothing.
-        metrics: More metrics, by name: of one's own, which take an example's `squared_error`,
-            `values`, `ssim` and `codes`.
-        monitor: The metric that chooses the best checkpoint.
+        augment: Augmentation of training images, different in each epoch; null is none.
+        metrics: More metrics, by name: your own classes, which receive an example's
+            `squared_error`, `values`, `ssim` and `codes`.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = IMAGES
@@ -115,7 +115,7 @@ class ImageTokenizer(Task):
     def wrap(self, model: PreTrainedModel) -> Backbone:
         if not isinstance(model.config, ImageAutoencoderConfig):
             raise UserError(
-                f"a {model.config.model_type} reconstructs no image",
+                f"a {model.config.model_type} does not reconstruct images",
                 key="model",
                 hint="Write model=image_autoencoder.",
             )
@@ -126,7 +126,7 @@ class ImageTokenizer(Task):
         if self.shape != (3, config.image_size, config.image_size):
             shape = " x ".join(map(str, self.shape))
             raise UserError(
-                f"the processor makes images of {shape}, and the model reads 3 x "
+                f"the processor returns images of {shape}, but the model needs 3 x "
                 f"{config.image_size} x {config.image_size}",
                 key="processor.size",
             )
@@ -240,7 +240,7 @@ class ImageTokenizer(Task):
                 ask(whole.encoder.model, require_image_processor(trained.processor), each)
                 for each in examples
             ],
-            notes=["The class of the model is lushan's: it has to be installed."],
+            notes=["The model class is part of lushan, so lushan must be installed."],
         )
 
     @classmethod

@@ -48,17 +48,18 @@ class InterleavedLM(PictureLM):
     images in one call.
 
     Args:
-        images: Makes the codec of images; see `lushan.models.image_codecs`.
-        drop_prompt: Share of the rows with images of which training shows one image alone, for
+        images: Callable that returns the image codec; see `lushan.models.image_codecs`.
+        drop_prompt: Share of training rows with images that are replaced by one image alone, for
             guidance.
-        guidance: How far an image is led away from one that stands alone; 1 is not at all.
-        temperature: Of drawing; 0 takes the likeliest code each time.
-        top_k: Of drawing: only so many of the likeliest codes; 0 is all.
-        max_new_tokens: Tokens that `lushan generate` writes at most, those of images too.
-        generate: Whether the final evaluation generates the last part of each row again.
-        metrics: More metrics, by name: of one's own, which take an example's row: its `content`,
-            sums over tokens, and with `generate` the last part as `png` or as `written`.
-        monitor: The metric that chooses the best checkpoint.
+        guidance: Classifier-free guidance scale of images; 1 is none.
+        temperature: Sampling temperature of images; 0 is greedy.
+        top_k: Sample images from this many most likely codes; 0 for all.
+        max_new_tokens: Maximum number of tokens that `lushan generate` generates, including those
+            of images.
+        generate: Whether the final evaluation generates the last part of each row.
+        metrics: More metrics, by name: your own classes, which receive an example's row: its
+            `content`, sums over tokens, and with `generate` the last part as `png` or as `written`.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = ROWS
@@ -83,7 +84,7 @@ class InterleavedLM(PictureLM):
         )
         self.drop_prompt, self.guidance = drop_prompt, guidance
         if not drop_prompt:
-            why = "this run has learned no image without what is before it: task.drop_prompt was 0"
+            why = "this run was trained without unconditional images: task.drop_prompt was 0"
             self.refused = {"guidance": why}
 
     @classmethod
@@ -91,7 +92,7 @@ class InterleavedLM(PictureLM):
         task = cfg["task"]
         if task.get("guidance", 1.0) != 1 and not task.get("drop_prompt", 0.1):
             raise UserError(
-                "nothing is learned that it leads away from: task.drop_prompt is 0",
+                "guidance needs training on unconditional images, but task.drop_prompt is 0",
                 key="task.guidance",
                 value=task["guidance"],
             )

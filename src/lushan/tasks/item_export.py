@@ -64,9 +64,9 @@ def spec(trained: TrainedModel, items: Catalogue) -> ExportSpec:
         expected=expected,
         reloads=same,
         notes=[
-            "A token is an item; the logits are its scores as the next one. Remove what a user has "
-            "had, and special tokens.",
-            *(() if same else ("`lushan predict` takes the run: texts are computed here.",)),
-            f"The last {trained.max_length - 1} items of a history are read.",
+            "A token is an item; the logits are its scores as the next one. Exclude the user's "
+            "own items and special tokens.",
+            *(() if same else ("Use the run itself with `lushan predict`: it encodes texts.",)),
+            f"The last {trained.max_length - 1} items of a history are used.",
         ],
     )

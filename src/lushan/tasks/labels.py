@@ -49,15 +49,16 @@ class LabelTask(Task):
     Args:
         head: Partial of an unstructured head: takes `width` and `num_labels`.
         kind: `single` (one label), `multilabel` (any number), `regression` (one number).
-        pooling: How an example's hidden states become one vector.
-        class_weights: Label to weight, `balanced` (inverse frequency in train), or none.
-        label_smoothing: Share of the target spread over all labels; `single` only.
-        focal_gamma: Focal loss (Lin et al., 2017) with this gamma; 0 is cross-entropy.
-        threshold: Probability from which a label counts; `multilabel` only.
-        metrics: More metrics, by name: classes of torchmetrics that take probabilities, classes or
-            numbers, or metrics of one's own.
-        monitor: The metric that chooses the best checkpoint; by default accuracy, micro F1 or
-            Pearson, by kind.
+        pooling: How to pool the hidden states of an example into one vector.
+        class_weights: Class weights: from a label to its weight, `balanced` (inverse frequency in
+            train), or none.
+        label_smoothing: Label smoothing; only for `single`.
+        focal_gamma: Gamma of the focal loss (Lin et al., 2017); 0 is cross-entropy.
+        threshold: Lowest probability of a predicted label; only for `multilabel`.
+        metrics: More metrics, by name: torchmetrics classes for probabilities, classes or numbers,
+            or your own classes.
+        monitor: Metric that selects the best checkpoint; by default accuracy, micro F1 or Pearson,
+            depending on `kind`.
     """
 
     reads: Fields

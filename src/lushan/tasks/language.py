@@ -46,7 +46,7 @@ class LanguageTask(Task):
 
     Args:
         metrics: More metrics, by name: of one's own, which take an example's loss, tokens and hits.
-        monitor: The metric that chooses the best checkpoint.
+        monitor: Metric that selects the best checkpoint.
     """
 
     usual_metric = "perplexity"
@@ -275,7 +275,9 @@ class LanguageTask(Task):
         several = sum(len(r) > 1 for r in references)
         if several and self.first_alone():
             names = ", ".join(self.first_alone())
-            notes.append(f"{names}: of {several} texts the first of several references counts")
+            notes.append(
+                f"{names}: for {several} texts only the first of several references is used"
+            )
         return found, notes
 
     def first_alone(self) -> list[str]:
@@ -296,9 +298,7 @@ class LanguageTask(Task):
             return
         if (loss := roundtrip.lost(self.tokenizer, texts)) is not None:
             result.not_comparable["bits_per_byte"] = loss
-            result.notes.append(
-                f"bits_per_byte does not compare with that of another tokenizer: {loss}"
-            )
+            result.notes.append(f"bits_per_byte is not comparable between tokenizers: {loss}")
 
 
 def _whole(number: float) -> int | float:

@@ -62,7 +62,7 @@ def causal(
         pipeline="text-generation",
         usage='write = pipeline("text-generation", "DIR")\n'
         f"print(write({prompt}, max_new_tokens=64, do_sample=False))",
-        notes=[f"It was trained on {trained.max_length} tokens at a time."],
+        notes=[f"Its training length was {trained.max_length} tokens."],
         examples=examples,
         ask=ask,
         expected=[_next(whole.encoder.model, ids[:longest]) for ids in own_ids],
@@ -102,7 +102,7 @@ def image_text(task: LanguageTask, trained: TrainedModel) -> ExportSpec:
         'seen = {"type": "image", "url": "image.png"}\n'
         'content = [seen, {"type": "text", "text": "What is it?"}]\n'
         'print(ask(text=[{"role": "user", "content": content}], max_new_tokens=64))',
-        notes=[f"It was trained on {trained.max_length} tokens at a time."],
+        notes=[f"Its training length was {trained.max_length} tokens."],
         examples=contents,
         ask=ask,
         expected=[_answered(task, whole, content) for content in own],
@@ -180,7 +180,7 @@ def masked(trained: TrainedModel) -> ExportSpec:
         pipeline="fill-mask",
         usage=f'fill = pipeline("fill-mask", "DIR")\n'
         f'print(fill("Anna lives in {tokenizer.mask_token}."))',
-        notes=[f"It was trained on {trained.max_length} tokens at a time."],
+        notes=[f"Its training length was {trained.max_length} tokens."],
         examples=TEXTS,
         ask=ask,
         expected=[ask(whole.encoder.model, tokenizer, text) for text in TEXTS],
@@ -226,7 +226,7 @@ def seq2seq(
         'model = AutoModelForSeq2SeqLM.from_pretrained("DIR")\n'
         f'ids = tokenizer({prefix!r} + "a source", return_tensors="pt").input_ids\n'
         "print(tokenizer.decode(model.generate(ids)[0], skip_special_tokens=True))",
-        notes=[f"A source is read up to {longest} tokens.", *notes],
+        notes=[f"Sources are truncated to {longest} tokens.", *notes],
         examples=TEXTS,
         ask=ask,
         expected=[_target(whole.encoder.model, ids[:longest]) for ids in own_ids],
@@ -269,5 +269,5 @@ def with_images(task: LanguageTask, trained: TrainedModel, codec: Codec) -> Expo
         examples=examples,
         ask=ask,
         expected=[ask(whole.encoder.model, task.tokenizer, text) for text in examples],
-        notes=["It reads and writes images as tokens; the codec of these is lushan's."],
+        notes=["It represents images as tokens; their codec is part of lushan."],
     )

@@ -44,14 +44,15 @@ class MaskedLM(LanguageTask):
     Evaluation hides the same tokens whatever the seed and the step, so that numbers compare.
 
     Args:
-        masking: What is hidden together: `tokens`, `whole_word`, or `spans` of neighbours.
-        rate: Share of a text's tokens that are predicted.
-        random: Of these, the share that a random token stands for.
-        keep: Of these, the share that stays as it is; `[MASK]` stands for the rest.
-        segmenter: What a word is in Chinese: `characters`, or `jieba`'s words. Other scripts have
-            spaces.
-        metrics: More metrics, by name: of one's own, which take an example's loss, tokens and hits.
-        monitor: The metric that chooses the best checkpoint.
+        masking: Unit of masking: `tokens`, `whole_word`, or `spans` of adjacent tokens.
+        rate: Share of tokens to predict.
+        random: Share of these that is replaced by a random token.
+        keep: Share of these that is not changed; the rest is replaced by `[MASK]`.
+        segmenter: Word segmentation of Chinese: `characters`, or words of `jieba`. Other scripts
+            use spaces.
+        metrics: More metrics, by name: your own classes, which receive an example's loss, tokens
+            and hits.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = DOCUMENTS
@@ -83,7 +84,7 @@ class MaskedLM(LanguageTask):
         self.masking, self.rate, self.random, self.keep = masking, rate, random, keep
         self.segmenter: Segmenter = segmenter
         if random + keep > 1:
-            raise UserError("with task.random it is more than all", key="task.keep", value=keep)
+            raise UserError("the sum with task.random exceeds 1", key="task.keep", value=keep)
 
     def options(self) -> dict[str, Any]:
         words = self.masking == "whole_word"
@@ -103,10 +104,10 @@ class MaskedLM(LanguageTask):
         tokenizer = require_tokenizer(processor)
         if tokenizer.mask_token_id is None:
             raise UserError(
-                "this tokenizer has no token to hide others behind",
+                "this tokenizer has no mask token",
                 key="task",
                 value="masked_lm",
-                hint="It needs a mask_token; task=causal_lm needs none.",
+                hint="Use a tokenizer with a mask_token, or task=causal_lm.",
             )
         super().use(processor)
         special = set(tokenizer.all_special_ids)

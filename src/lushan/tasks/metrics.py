@@ -60,8 +60,10 @@ class TaskMetrics(abc.ABC):
 
         for name, build in added.items():
             if name in own or not name.isidentifier():
-                problem = "the task has a metric of this name" if name in own else "not a name"
-                raise UserError(problem, key=f"task.metrics.{name}", hint="Write another name.")
+                problem = (
+                    "the task already has a metric with this name" if name in own else "not a name"
+                )
+                raise UserError(problem, key=f"task.metrics.{name}", hint="Choose another name.")
             metric = adding.make(name, build, CLASSES)
             own[name] = adding.measure(name, metric)
             if not isinstance(metric, adding.Metric):

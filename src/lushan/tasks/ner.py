@@ -51,12 +51,12 @@ class NER(Task):
 
     Args:
         head: Partial of a head: takes `width`, `num_labels` and, if structured, `allowed`.
-        scheme: The tagging scheme the model learns.
-        constrained: Decode only tag sequences the scheme allows. A CRF always does.
-        label_smoothing: Share of the target spread over all tags; not for a CRF.
-        metrics: More metrics, by name: classes of torchmetrics that take classes of words, whose
-            numbers are those of the IOB2 tags, or metrics of one's own.
-        monitor: The metric that chooses the best checkpoint.
+        scheme: Tag scheme of the model.
+        constrained: Whether to decode only tag sequences that the scheme allows. A CRF always does.
+        label_smoothing: Label smoothing; not for a CRF.
+        metrics: More metrics, by name: torchmetrics classes for classes of words (the numbers are
+            those of the IOB2 tags), or your own classes.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = WORDS
@@ -294,7 +294,7 @@ class NER(Task):
         notes = []
         if covered < words:
             notes.append(
-                f"{words - covered} of {words} words were cut off by max_length and scored as O"
+                f"{words - covered} of {words} words were truncated by max_length and scored as O"
             )
         result = Evaluation({}, notes=notes)
         result.add(found)
@@ -335,8 +335,8 @@ class NER(Task):
         scores, notes = linear_of(whole.head), []
         if self.scheme != "iob2":
             notes.append(
-                f"It learned {self.scheme.upper()} tags; those that mark the end of an entity are "
-                "named as those inside one, and single ones as those that begin one."
+                f"It was trained with {self.scheme.upper()} tags. Here, end tags are named as "
+                f"inside tags, and single tags as begin tags."
             )
         if self.constrained:
             notes.append(

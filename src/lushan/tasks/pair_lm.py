@@ -40,24 +40,25 @@ class PairLM(PictureLM):
 
     Args:
         images: Makes the codec of images, or of frames; see `lushan.models.image_codecs`.
-        drop_prompt: Share of the texts that training drops, for guidance.
-        guidance: How far drawing is led away from pictures without a text; 1 is not at all.
-        guidances: Others of which the final evaluation draws each text, too, with one training: the
-            metrics of what is drawn have names such as `round_trip_match_guidance_4`.
-        temperature: Of drawing; 0 takes the likeliest code each time.
-        top_k: Of drawing: only so many of the likeliest codes; 0 is all.
-        generate: Whether the final evaluation draws each text, captions each picture, and captions
-            what it has drawn.
-        metrics: More metrics, by name: of one's own, which take an example's row: `text`, sums over
-            tokens, and with `generate` its drawing as `png` (a video is an animated one), `caption`
-            and `round_trip`.
-        monitor: The metric that chooses the best checkpoint.
+        drop_prompt: Share of texts to drop in training, for guidance.
+        guidance: Classifier-free guidance scale; 1 is none.
+        guidances: Further guidance scales for which the final evaluation generates each text's
+            image, without more training. Their metrics have names such as
+            `round_trip_match_guidance_4`.
+        temperature: Sampling temperature of images; 0 is greedy.
+        top_k: Sample images from this many most likely codes; 0 for all.
+        generate: Whether the final evaluation generates an image for each text, captions each
+            image, and captions the generated images.
+        metrics: More metrics, by name: your own classes, which receive an example's row: `text`,
+            sums over tokens, and with `generate` the generated image as `png` (animated for a
+            video), `caption` and `round_trip`.
+        monitor: Metric that selects the best checkpoint.
     """
 
     medium: ClassVar[str]
     """The field of the picture."""
     refused: Mapping[str, str] = {
-        "max_new_tokens": "this is an option of texts, and this run draws images"
+        "max_new_tokens": "this option is for texts, but this run generates images"
     }
 
     def __init__(
@@ -100,7 +101,7 @@ class PairLM(PictureLM):
         scales = cfg["task"].get("guidances") or ()
         if any(scale < 0 for scale in scales) or len({*map(_name, scales)}) < len(scales):
             raise UserError(
-                "must be 0 or more, each another one", key="task.guidances", value=scales
+                "must be different numbers of 0 or more", key="task.guidances", value=scales
             )
 
     @property
@@ -122,7 +123,7 @@ class PairLM(PictureLM):
             for name in self.fields:
                 if name not in table.column_names:
                     raise UserError(
-                        f"a row has a text and {_a(self.medium)}, and there is no {name}",
+                        f"a row needs a text and {_a(self.medium)}, but there is no {name}",
                         key=f"data.{split}",
                         hint=f"Write +data.fields.{name}=COLUMN, and data.media=FOLDER for "
                         f"{self.medium}s.",
@@ -222,7 +223,7 @@ class PairLM(PictureLM):
                 raise PromptTooLong(
                     number,
                     f"this prompt has {len(row)} tokens, and with {_a(self.medium)} of "
-                    f"{self.images.tokens} more than the {most} that the model reads",
+                    f"{self.images.tokens} more than the model's limit of {most}",
                 )
         codes = coding.draw(network, self.codec, ids, settings, scale)
         return [self.codec.image_of(each) for each in codes]

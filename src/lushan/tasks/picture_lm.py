@@ -36,7 +36,7 @@ class PictureLM(LanguageTask):
         generate: Whether the final evaluation writes and draws, too.
         settings: How it does.
         metrics: More metrics, by name.
-        monitor: The metric that chooses the best checkpoint.
+        monitor: Metric that selects the best checkpoint.
     """
 
     BUILT_LATER: ClassVar[tuple[str, ...]] = ("metrics", "images")
@@ -221,7 +221,7 @@ def too_long(
     """Return the error about a row that the model cannot read whole."""
     place = {"file": rows["file"][number], "line": rows["line"][number]} if "file" in rows else {}
     return UserError(
-        f"{what} {tokens} tokens, and {limits.max_length} can be read; an image is never cut",
+        f"{what} {tokens} tokens, but the limit is {limits.max_length}; images are never truncated",
         **place,
         hint="Write a larger data.max_length, or shorten the text.",
     )

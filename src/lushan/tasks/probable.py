@@ -43,13 +43,13 @@ def notes(joined: Records, classes: int, kept: int | None) -> list[str]:
     if kept is None:
         return []
     found = [
-        f"of {classes:,} classes, the {kept} most probable of each text are kept: the stored "
-        "probabilities are of these"
+        f"of {classes:,} classes, only the probabilities of the {kept} most probable are stored "
+        f"for each text"
     ]
     full = sum(isinstance(p := row["predicted"], list) and len(p) == kept for row in joined)
     if full:
         found.append(
-            f"{full:,} of {len(joined):,} texts have {kept} labels at or above task.threshold, and "
-            "no more are predicted"
+            f"{full:,} of {len(joined):,} texts have {kept} labels at or above task.threshold, "
+            f"which is the maximum that is predicted"
         )
     return found

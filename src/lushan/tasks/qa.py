@@ -68,13 +68,13 @@ class QuestionAnswering(Task):
 
     Args:
         head: Partial of a head: takes `width` and `num_labels`.
-        language: How answers are compared: English words without articles, Chinese by character;
-            `auto` inspects the gold answers.
-        max_question: Tokens of a question; more are truncated, and counted.
-        max_answer: Tokens of the longest answer.
-        n_best: Spans that are kept of each example.
-        metrics: More metrics, by name: of one's own, or of torchmetrics over texts.
-        monitor: The metric that chooses the best checkpoint.
+        language: How to compare answers: English without articles, Chinese by character; `auto`
+            detects it in the gold answers.
+        max_question: Maximum number of tokens of a question; longer ones are truncated and counted.
+        max_answer: Maximum number of tokens of an answer.
+        n_best: Number of candidate spans to keep for each example.
+        metrics: More metrics, by name: torchmetrics classes for texts, or your own classes.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = QUESTIONS
@@ -161,7 +161,7 @@ class QuestionAnswering(Task):
         most = min(self.max_question, room - 1 - (limits.stride or 0))
         if most < 0:
             raise UserError(
-                f"no room is left for a question beside {limits.stride or 0} shared tokens",
+                f"no room for a question with an overlap of {limits.stride or 0} tokens",
                 key="data.max_length",
                 value=limits.max_length,
                 hint="Write a larger data.max_length or a smaller data.stride.",
@@ -197,8 +197,8 @@ class QuestionAnswering(Task):
         yield from super().encoding_notes(split, counts)
         if hidden := counts.get("hidden"):
             yield (
-                f"{split}: {plural(hidden, 'answer lies', 'answers lie')} behind data.max_length; "
-                "data.stride=64 reads the whole context in windows"
+                f"{split}: {plural(hidden, 'answer lies', 'answers lie')} beyond data.max_length; "
+                f"data.stride=64 splits the context into windows"
             )
         if shortened := counts.get("shortened"):
             yield f"{split}: {shortened} questions were truncated (task.max_question)"
@@ -367,7 +367,7 @@ class QuestionAnswering(Task):
             ask=ask,
             expected=[whole(read(require_tokenizer(trained.processor), pair))[0] for pair in pairs],
             usage=USAGE,
-            notes=[f"A context is read up to {trained.max_length} tokens."],
+            notes=[f"Contexts are truncated to {trained.max_length} tokens."],
         )
 
     @classmethod

@@ -52,12 +52,13 @@ class Rank(Task):
     is no candidate counts as not found.
 
     Args:
-        objective: `listwise`, the cross-entropy of what is right among all candidates, or
+        objective: `listwise` (cross-entropy of the relevant items among all candidates) or
             `pairwise`.
-        features: Those that are learned from; null is all that the data hold.
-        baselines: Features by which alone lists are ranked in the same table: `ndcg_10_model`.
-        metrics: More metrics, by name: of one's own, which take a list's row with its ranks.
-        monitor: The metric that chooses the best checkpoint.
+        features: Features to train on; null is all in the data.
+        baselines: Single features that rank the lists as baselines, in metrics such as
+            `ndcg_10_model`.
+        metrics: More metrics, by name: your own classes, which receive a list's row with its ranks.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = CANDIDATES
@@ -100,7 +101,7 @@ class Rank(Task):
         for key, names in (("baselines", self.baselines), ("features", self.chosen or [])):
             if (name := next((name for name in names if name not in there), None)) is not None:
                 raise UserError(
-                    f"no such feature; there are {', '.join(there)}",
+                    f"unknown feature; the data has {', '.join(there)}",
                     key=f"task.{key}",
                     value=name,
                     hint=did_you_mean(name, there),
@@ -126,7 +127,7 @@ class Rank(Task):
     def wrap(self, model: PreTrainedModel) -> Backbone:
         if not isinstance(model.config, RankerConfig):
             raise UserError(
-                f"a {model.config.model_type} reads no features",
+                f"a {model.config.model_type} does not accept features",
                 key="model",
                 hint="Write model=ranker.",
             )
@@ -163,7 +164,7 @@ class Rank(Task):
         ):
             if not set(self.names) <= set(row):
                 raise UserError(
-                    f"the features are {', '.join(sorted(row))}, and the run has learned from "
+                    f"the features are {', '.join(sorted(row))}, but the run was trained on "
                     f"{', '.join(self.names)}",
                     key="features",
                 )
@@ -183,8 +184,8 @@ class Rank(Task):
     def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
         if empty := counts.get("empty"):
             yield (
-                f"{split}: {empty} of {counts['features']} lists hold nothing that is right: "
-                "nothing is learned from them, and evaluation counts them as not found"
+                f"{split}: {empty} of {counts['features']} lists have no relevant item: training "
+                f"ignores them, and evaluation counts them as misses"
             )
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:

@@ -114,7 +114,11 @@ def notes_on(groups: Mapping[str, Group]) -> list[str]:
     alone = sum(len(group.scores) == 1 for group in groups.values())
     notes = []
     if without:
-        notes.append(f"{plural(without, 'query has', 'queries have')} no right passage: left out")
+        notes.append(
+            f"{plural(without, 'query has', 'queries have')} no relevant passage and were dropped"
+        )
     if alone:
-        notes.append(f"{plural(alone, 'query has', 'queries have')} one passage: nothing to rank")
+        notes.append(
+            f"{plural(alone, 'query has', 'queries have')} only one passage: nothing to rank"
+        )
     return notes

@@ -52,13 +52,13 @@ class Recommend(Task):
     texts alone.
 
     Args:
-        by: What an item's vector is made of: its `id`, its `text`, or `both`.
-        encoder: Of texts, which stays as it is: a folder, `pkg://package/inside`, a hub id. Null
-            learns vectors of words.
-        cold: Evaluate items apart that no user had in training: `ndcg_10_cold`.
-        baselines: Recommenders in the same table, by name: see `lushan.models.item_scores`.
-        metrics: More metrics, by name: of one's own, which take a user's row with its ranks.
-        monitor: The metric that chooses the best checkpoint.
+        by: Item representation: its `id`, its `text`, or `both`.
+        encoder: Frozen encoder of item texts: a folder, `pkg://package/inside` or a Hub id. null
+            trains word embeddings.
+        cold: Also evaluate items that no user has in training, as `ndcg_10_cold`.
+        baselines: Baseline recommenders by name; see `lushan.models.item_scores`.
+        metrics: More metrics, by name: your own classes, which receive a user's row with its ranks.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = HISTORIES
@@ -89,7 +89,10 @@ class Recommend(Task):
     ) -> None:
         if encoder is not None and by == "id":
             raise UserError(
-                "there are no texts to read", key="task.encoder", value=encoder, hint="task.by=both"
+                "there are no texts to encode",
+                key="task.encoder",
+                value=encoder,
+                hint="task.by=both",
             )
         self.by, self.path, self.cold = by, encoder, cold
         self.baselines = baselines or {}
@@ -111,9 +114,9 @@ class Recommend(Task):
     def prepare(self, corpus: Corpus) -> None:
         if not isinstance(corpus, ItemCorpus):
             raise UserError(
-                "this task needs the items, with what is known of each",
+                "this task needs the catalogue of items",
                 key="data",
-                hint="data=interactions reads a table of interactions and one of items.",
+                hint="Use data=interactions with a table of interactions and one of items.",
             )
         self.items = corpus.items
         if self.by != "id" and not any(self.items.texts):
@@ -160,7 +163,7 @@ class Recommend(Task):
         vocabulary = tokenizer.get_vocab()
         if any(name not in vocabulary for name in self.items.ids) or tokenizer.cls_token_id is None:
             raise UserError(
-                "each item has a token of its own", key="processor", hint="Write processor=items."
+                "each item must have its own token", key="processor", hint="Write processor=items."
             )
         self.tokens = np.array([vocabulary[name] for name in self.items.ids], np.int64)
         self.begin_id = int(tokenizer.cls_token_id)
@@ -196,7 +199,7 @@ class Recommend(Task):
     def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
         if cut := counts.get("cut"):
             what = plural(cut, "history is", "histories are")
-            yield f"{split}: {what} read from the last max_length items only"
+            yield f"{split}: {what} truncated to the last max_length items"
         if unknown := counts.get("unknown"):
             yield f"{split}: {unknown} items are not in the catalogue of the run"
 
@@ -374,8 +377,8 @@ class Recommend(Task):
             result.add(found.renamed({metric: f"{metric}_{name}" for metric in COMPARED}))
         if self.baselines:
             result.notes.append(
-                "baselines count all interactions before those that are to be found, also those "
-                "that the model has not learned"
+                "baselines use all interactions before the targets, including those that the "
+                "model was not trained on"
             )
 
     # Export

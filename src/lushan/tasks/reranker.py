@@ -53,12 +53,12 @@ class Reranker(Task):
 
     Args:
         head: Partial of an unstructured head: takes `width` and `num_labels`.
-        pooling: How the hidden states of a pair become one vector.
-        loss: `pointwise`: binary cross-entropy of each passage; `listwise`: cross-entropy of the
-            right passage among it and the negatives of its row.
-        baseline: Evaluate BM25 on the same passages, too: `ndcg_10_bm25`; null does not.
-        metrics: More metrics, by name; of rankings of one's own.
-        monitor: The metric that chooses the best checkpoint.
+        pooling: How to pool the hidden states of a pair into one vector.
+        loss: `pointwise`: binary cross-entropy of each passage. `listwise`: cross-entropy of the
+            relevant passage among it and the negatives of its row.
+        baseline: Also evaluate BM25 on the same passages, as `ndcg_10_bm25`; null turns it off.
+        metrics: More metrics, by name: your own classes for rankings.
+        monitor: Metric that selects the best checkpoint.
     """
 
     fields = RANKED
@@ -116,21 +116,21 @@ class Reranker(Task):
         wrong = any(len(several) > 1 for several, _ in candidates_of(train.to_pydict()))
         rated = "relevance" in train.column_names
         if self.kind == "listwise" and (rated or not wrong):
-            reason = "a passage is compared with the negatives of its row, and there are none"
+            reason = "the loss compares a passage with the negatives of its row, but there are none"
             if rated:
-                reason = "rows with a relevance are learned one by one"
+                reason = "rows with a relevance need a pointwise loss"
             raise UserError(
                 reason,
                 key="task.loss",
                 value=self.kind,
                 hint="`lushan search INDEX --input FILE --relevant COLUMN --negatives 4` writes "
-                "negatives; task.loss=pointwise learns from a relevance.",
+                "negatives; task.loss=pointwise uses a relevance.",
             )
         if not wrong and min(train.to_pydict().get("relevance", [1])) >= RIGHT:
             raise UserError(
-                "every passage of the training split is right",
+                "every passage of the training split is relevant",
                 key="data.train",
-                hint="Rows need negatives, or a relevance below 0.5 in some.",
+                hint="Add negatives to the rows, or a relevance below 0.5 to some.",
             )
         _require_consistent(corpus)
         asked = set(train.column("query").to_pylist())
@@ -294,7 +294,7 @@ class Reranker(Task):
             options={"classifier_pooling": self.pooling},
             key="task.head" if self.pooling == "cls" else "task.pooling",
             usage=_USAGE,
-            notes=[f"Query and passage are cut at {trained.max_length} tokens together."],
+            notes=[f"Query and passage together are truncated to {trained.max_length} tokens."],
         )
 
     @classmethod
@@ -323,9 +323,9 @@ def _require_consistent(corpus: Corpus) -> None:
         for number, (query, (several, _)) in enumerate(zip(rows["query"], candidates, strict=True)):
             if found := [text for text in several[1:] if (query, text) in right]:
                 raise UserError(
-                    "a negative is a right passage of the same query in another row",
+                    "a negative is a relevant passage of the same query in another row",
                     file=rows["file"][number],
                     line=rows["line"][number],
                     value=found[0][:80],
-                    hint="`lushan search --negatives` writes none of these.",
+                    hint="`lushan search --negatives` excludes such passages.",
                 )

@@ -59,21 +59,23 @@ class Seq2Seq(LanguageTask):
     `spans` is T5's pretraining (Raffel et al., 2020): other stretches are taken out in each epoch.
 
     Args:
-        objective: `supervised` reads pairs, `spans` raw text.
-        prefix: Put before each source, such as `summarize: `.
-        max_target: Tokens of a target; null is as many as of a source.
+        objective: `supervised` trains on pairs, `spans` on raw text.
+        prefix: Prefix of each source, such as `summarize: `.
+        max_target: Maximum number of tokens of a target; null is the limit of a source.
         decoding: Options of transformers' `generate`: max_new_tokens, num_beams, length_penalty,
-            no_repeat_ngram_size, do_sample, ... What is not named, or null, is the checkpoint's.
-        generates: Whether the best checkpoint writes texts; without, there is only the loss.
-        language: How ROUGE and BLEU split text; `auto` finds it in the references.
-        stem: Whether ROUGE strips the endings of English words.
-        baseline: Evaluate the first sentence of each source, too: `rouge1_lead1`, ...; null does
-            not.
-        noise_density: Share of a text that `spans` takes out.
-        mean_span: Tokens of a stretch on average.
-        metrics: More metrics, by name: classes of torchmetrics that take texts, or of one's own.
-        monitor: The metric that chooses the best checkpoint. One of generated text makes each
-            validation generate.
+            no_repeat_ngram_size, do_sample, ... Missing or null options use the checkpoint's
+            values.
+        generates: Whether to generate texts with the best checkpoint; without it, only the loss is
+            evaluated.
+        language: How ROUGE and BLEU tokenize text; `auto` detects it in the references.
+        stem: Whether ROUGE uses an English stemmer.
+        baseline: Also evaluate the first sentence of each source, as `rouge1_lead1` and others;
+            null turns it off.
+        noise_density: Share of tokens that `spans` masks.
+        mean_span: Mean length in tokens of a masked span.
+        metrics: More metrics, by name: torchmetrics classes for texts, or your own classes.
+        monitor: Metric that selects the best checkpoint. A metric of generated text generates at
+            each validation.
     """
 
     auto_class = "AutoModelForSeq2SeqLM"
@@ -182,7 +184,7 @@ class Seq2Seq(LanguageTask):
         tokenizer = require_tokenizer(processor)
         if limits.stride is not None and self.objective == "supervised":
             raise UserError(
-                "windows over a source are not defined: its target is that of the whole",
+                "windows are not supported: a target belongs to its whole source",
                 key="data.stride",
                 value=limits.stride,
                 hint="write data.stride=null",
@@ -367,8 +369,8 @@ class Seq2Seq(LanguageTask):
         notes = [f"Each source begins with {self.prefix!r}."] if self.prefix else []
         if is_spans:
             notes.append(
-                "It fills gaps: a source has <extra_id_0>, <extra_id_1>, ... where text is "
-                "missing, and ends in the tokenizer's last token alone."
+                "It fills gaps: write <extra_id_0>, <extra_id_1>, ... where text is missing. A "
+                "source ends only with the tokenizer's end token."
             )
         return language_export.seq2seq(
             self,

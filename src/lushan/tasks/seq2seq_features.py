@@ -112,15 +112,17 @@ def encode_pieces(
 
 def _require_sentinels(spans: Spans, longest: int, sentinels: int, max_length: int) -> None:
     if not longest:
-        raise UserError("nothing fits into so few tokens", key="data.max_length", value=max_length)
+        raise UserError(
+            "the limit is too small for any text", key="data.max_length", value=max_length
+        )
     needed = spans.counts(longest)[1] + 1
     if needed > sentinels:
         raise UserError(
-            f"pieces of {longest} tokens lose {needed - 1} stretches and need {needed} tokens "
-            f"in their place, <extra_id_0> and so on; the tokenizer has {sentinels}",
+            f"texts of {longest} tokens have {needed - 1} masked spans and need {needed} sentinel "
+            f"tokens, <extra_id_0> and so on, but the tokenizer has {sentinels}",
             key="processor",
-            hint=f"A trained one gets them by processor.sentinels={max(100, needed)}; T5's own "
-            "has 100. Fewer are needed with a lower data.max_length.",
+            hint=f"Train a tokenizer with processor.sentinels={max(100, needed)} (T5's has 100), "
+            f"or lower data.max_length.",
         )
 
 

@@ -57,5 +57,5 @@ def spec(trained: TrainedModel) -> ExportSpec:
         ask=ask,
         expected=expected,
         pipeline="zero-shot-image-classification",
-        notes=[f"A text is cut at {most} tokens."],
+        notes=[f"Texts are truncated to {most} tokens."],
     )

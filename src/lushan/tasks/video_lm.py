@@ -29,8 +29,8 @@ class VideoLM(PairLM):
     Other arguments are those of `PairLM`.
 
     Args:
-        frames: Of a video; one that has fewer is refused.
-        fps: Frames of a second of what is made.
+        frames: Number of frames of a video; shorter videos are refused.
+        fps: Frames per second of generated videos.
     """
 
     fields = CLIPS

@@ -49,8 +49,9 @@ class VisualQA(LabelTask):
     Other arguments are those of `LabelTask`.
 
     Args:
-        pooling: How the hidden states become one vector: `last` is where the answer would begin.
-        blind: Whether images are left out, to see what can be answered without them.
+        pooling: How to pool the hidden states into one vector: `last` is the position where the
+            answer would begin.
+        blind: Whether to remove images, to measure what can be answered without them.
     """
 
     reads = ASKED
@@ -155,14 +156,14 @@ class VisualQA(LabelTask):
             found = self.template.tokens_of([self.template.render(shown, None, prompt=True)])[0]
         except Unfit as error:
             raise UserError(
-                f"the chat template cannot write this question: {error}", **place
+                f"the chat template cannot render this question: {error}", **place
             ) from error
         if len(found.ids) > limits.max_length:
             raise UserError(
-                f"this question is too long: with its image it has {len(found.ids)} tokens, and "
-                f"{limits.max_length} are read",
+                f"this question is too long: with its image it has {len(found.ids)} tokens, but "
+                f"the limit is {limits.max_length}",
                 **place,
-                hint="Write a larger data.max_length, or leave the question out.",
+                hint="Write a larger data.max_length, or remove the question.",
             )
         return Window(found.ids, [], images=found.images, places=found.places)
 

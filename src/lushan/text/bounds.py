@@ -87,20 +87,20 @@ def _require_base(path: Path, folder: Path, key: str) -> None:
         base = settings.get(BASE) if isinstance(settings, Mapping) else None
         if base is not None and not inside.is_inside(str(base), folder):
             raise UserError(
-                "this is an adapter, and its base is not in the folder",
+                "this is an adapter, but its base model is not in the folder",
                 key=key,
                 file=path,
                 value=base,
-                hint="Name the folder of the base model, or merge the adapter into it: "
+                hint="Give the folder of the base model, or merge the adapter: "
                 "lushan export RUN FOLDER.",
             )
 
 
 def _outside(name: object, path: Path, folder: Path, key: str) -> UserError:
     return UserError(
-        f"this names a file that is not in {folder}",
+        f"this refers to a file that is not in {folder}",
         key=key,
         file=path,
         value=name,
-        hint="Put the file into the folder, and name it there.",
+        hint="Put the file into the folder and use that path.",
     )

@@ -132,11 +132,11 @@ class ChatTemplate:
             DEFAULT,
         )
         return UserError(
-            f"this chat template cannot be learned from: {why}",
+            f"this chat template cannot be used for training: {why}",
             key="task.template",
             value=self.name or "the tokenizer's own",
-            hint=f"Write task.template={other}; or put {{% generation %}} before what the "
-            "assistant says, and {% endgeneration %} behind the token that ends it.",
+            hint=f"Write task.template={other}; or put {{% generation %}} before the "
+            "assistant's text and {% endgeneration %} after its end token.",
         )
 
     # Text
@@ -245,7 +245,7 @@ class ChatTemplate:
         try:
             found = self.pieces.encode(marked)
         except Forged as error:
-            raise Unfit(f"a message holds {error}, which is a token and no text") from error
+            raise Unfit(f"a message contains {error}, which is a token, not text") from error
         return [
             self._expanded(ids, _tokens(offsets, r.turns), r.images)
             for (ids, offsets), r in zip(found, rendered, strict=True)
@@ -257,7 +257,9 @@ class ChatTemplate:
             return Encoded(ids, turns)
         marks = [place for place, token in enumerate(ids) if token == self.image_id]
         if len(marks) != len(images):
-            raise Unfit(f"a message can only be read as {self.image}, which is a token and no text")
+            raise Unfit(
+                f"a message can only be encoded as {self.image}, which is a token, not text"
+            )
         whole: list[int] = []
         places: list[Span] = []
         before = 0
@@ -325,12 +327,13 @@ def choose(name: str | None, tokenizer: PreTrainedTokenizerFast, image: str = ""
             f"the tokenizer has no token {missing[0]}",
             key="task.template",
             value=name,
-            hint=f"Train one that has them: {typed('processor.special_tokens', NEEDS[name])}; or "
-            f"write task.template={DEFAULT}, which needs none.",
+            hint=f"Train a tokenizer with these tokens: "
+            f"{typed('processor.special_tokens', NEEDS[name])}; or "
+            f"write task.template={DEFAULT}, which does not need them.",
         )
     if name == DEFAULT and not (tokenizer.eos_token or tokenizer.sep_token):
         raise UserError(
-            "the tokenizer has no token that ends a text, and none ends a turn",
+            "the tokenizer has no end-of-text token, and the template has no end-of-turn token",
             key="task.template",
             value=name,
         )
@@ -358,9 +361,9 @@ def read(name: str) -> str:
         raise UserError(f"no chat template: {error}", key="task.template", file=path) from error
     except FileNotFoundError:
         near = did_you_mean(name, BUILT_IN)
-        ways = f"There are {', '.join(BUILT_IN)}, or write the path of a Jinja file."
+        ways = f"Write {', '.join(BUILT_IN)}, or the path of a Jinja file."
         raise UserError(
-            "there is no such chat template",
+            "unknown chat template",
             key="task.template",
             value=name,
             hint=f"{near} {ways}" if near else ways,

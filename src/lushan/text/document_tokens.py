@@ -69,8 +69,8 @@ def borders(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:
         begin = tokenizer.cls_token_id if tokenizer.eos_token_id is None else end
     if end is None or begin is None:
         raise UserError(
-            "this tokenizer has no token that ends a text",
+            "this tokenizer has no end-of-text token",
             key="processor",
-            hint="Language models need one: an eos_token.",
+            hint="Language models need an eos_token.",
         )
     return int(begin), int(end)

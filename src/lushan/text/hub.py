@@ -92,7 +92,7 @@ def find(path: str, *, key: str, scripts: Sequence[str] | None = None) -> Place:
             "there is no such folder",
             key=key,
             value=path,
-            hint="Write a folder with config.json, a .gguf file, pkg://package/folder, or a hub id "
+            hint="Give a folder with config.json, a .gguf file, pkg://package/folder, or a Hub id "
             "(owner/name).",
         )
     offline = not reachable()
@@ -156,10 +156,10 @@ def _with_own_code(place: Place, key: str) -> Place:
             owner, mark, own = reference.partition("--")
             if mark and owner != place.path:
                 raise UserError(
-                    f"its code is that of {owner}, which nothing pins to a commit",
+                    f"its code is in {owner}, without a pinned commit",
                     key=key,
                     value=place.path,
-                    hint=f"Download it, with the code of {owner} beside it, and name the folder.",
+                    hint=f"Download it together with the code of {owner}, and give the folder.",
                 )
             if "/" in (own if mark else reference):
                 raise UserError(
@@ -180,12 +180,12 @@ def require_known(place: Place, *, key: str, what: str) -> None:
 
 def _nowhere(place: Place, key: str, what: str) -> UserError:
     return UserError(
-        f"no such folder here, and the hub cannot be reached for this {what}",
+        f"no such local folder, and the Hub cannot be reached for this {what}",
         key=key,
         value=place.path,
-        hint="Write the path of a folder that holds it (config.json, model.safetensors, "
-        f"tokenizer.json), or one that comes as a package: {places.ENGLISH} (English), "
-        f"{places.ENCODER} (a hundred languages), {places.WRITER} (writes).",
+        hint=f"Give a folder that contains it (config.json, model.safetensors, tokenizer.json), "
+        f"or a model from a package: {places.ENGLISH} (English), "
+        f"{places.ENCODER} (a hundred languages), {places.WRITER} (text generation).",
     )
 
 
@@ -210,10 +210,10 @@ def explained(place: Place, *, key: str, what: str) -> Iterator[None]:
             raise _nowhere(place, key, what) from error
         if remote_code.KEY in str(error) and not remote_code.permitted():
             raise UserError(
-                f"this {what} is read by code that comes with it, which is not run",
+                f"this {what} needs its own code, which is not allowed by default",
                 key=key,
                 value=place.path,
-                hint=f"Read that code; then write {remote_code.FLAG} on the command line.",
+                hint=f"Read that code, then add {remote_code.FLAG} on the command line.",
             ) from error
         # Whose field is wrong stands in one line, and how in the next.
         whole = isinstance(error, StrictDataclassError)

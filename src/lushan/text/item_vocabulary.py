@@ -31,7 +31,9 @@ def items(*, texts: Texts, cache_dir: Path) -> PreTrainedTokenizerFast:
     names = list(dict.fromkeys(texts()))
     special = (PAD, UNK, CLS)
     if not names or any(name in SPECIAL for name in names):
-        problem = f"an item is called as one of {', '.join(SPECIAL)}" if names else "no items"
+        problem = (
+            f"an item has the same name as one of {', '.join(SPECIAL)}" if names else "no items"
+        )
         raise UserError(problem, key="processor", hint="Is data=interactions the source?")
     numbers = {name: number for number, name in enumerate((*special, *names))}
     tokenizer = Tokenizer(models.WordLevel(numbers, unk_token=UNK))

@@ -109,13 +109,13 @@ def received(content: Sequence[object], decoded: Callable[[str], bytes]) -> list
     for part in content:
         kind = _KINDS.get(str(part.get("type"))) if isinstance(part, Mapping) else None
         if kind == "video":
-            raise BadPart("a request holds texts and images, and no videos")
+            raise BadPart("a request can contain texts and images, but no videos")
         if kind is not None and isinstance(part, Mapping):
             names = ("image", "bytes", "path", "url", "image_url")
             named = next((part[name] for name in names if part.get(name)), None)
             url = named.get("url") if isinstance(named, Mapping) else named
             if not isinstance(url, str):
-                raise BadPart("a part of the type image has a URL")
+                raise BadPart("a part of type image needs a URL")
             found.append(image({"path": "", "bytes": decoded(url)}))
         else:
             found.append(part)
@@ -127,18 +127,16 @@ def _read(part: Part, resolve: Resolve) -> list[Part]:
         return [part]
     if part["type"] == "text":
         if not isinstance(part.get("text"), str):
-            raise BadPart("a part of the type text holds no text")
+            raise BadPart("a part of type text has no text")
         return [text(part["text"])]
     kind = _KINDS.get(str(part["type"]))
     if kind is None:
-        raise BadPart(
-            f"parts are texts, images and videos, and this is of the type {part['type']!r}"
-        )
+        raise BadPart(f"parts must be text, image or video, but this is of type {part['type']!r}")
     names = (kind, "bytes", "path", "url", f"{kind}_url")
     named = [name for name in names if part.get(name) not in (None, "")]
     if len(named) != 1:
-        what = f"has {' and '.join(named)}" if named else "names no file"
-        raise BadPart(f"a part of the type {kind} {what}: one of {kind}, path or url names it")
+        what = f"has {' and '.join(named)}" if named else "has no file"
+        raise BadPart(f"a part of the type {kind} {what}: set one of {kind}, path or url")
     value = part[named[0]]
     if isinstance(value, Mapping) and isinstance(value.get("url"), str):  # as OpenAI's clients do
         value = value["url"]
@@ -157,7 +155,7 @@ def _local(name: str, kind: str) -> str:
         return unquote(urlsplit(name).path)
     if scheme in ("http", "https", "ftp", "s3", "data"):
         raise BadPart(
-            f"{'an' if kind == 'image' else 'a'} {kind} is read from a file, and this is a URL of "
+            f"{'an' if kind == 'image' else 'a'} {kind} must be a file, but this is a URL of "
             f"{scheme}: {name[:60]}"
         )
     return name
@@ -195,7 +193,9 @@ def placed(
     for kind, several in media.items():
         marks = sum(content.count(MARKS[kind]) for content in texts)
         if marks != len(several):
-            raise BadPart(f"there are {marks} marks {MARKS[kind]} and {len(several)} {kind}s")
+            raise BadPart(
+                f"there are {marks} placeholders {MARKS[kind]}, but {len(several)} {kind}s"
+            )
     left = {MARKS[kind]: iter(several) for kind, several in media.items()}
     pattern = re.compile(f"({'|'.join(map(re.escape, left))})")
     return [_at_marks(pattern.split(content), left) for content in texts]

@@ -330,7 +330,7 @@ class Disguise:
         free = (base for base in _PRIVATE if not any(base <= c < base + 0xFFFE for c in held))
         base = next(free, 0)
         if not base:
-            raise Unfit("a message holds control tokens, and characters of both private planes")
+            raise Unfit("a message contains control tokens and characters of both private planes")
         codes = {token: chr(base + i) for i, token in enumerate(self.control)}
 
         def hide(match: re.Match[str]) -> str:

@@ -16,7 +16,7 @@ _SHOWN = 40
 
 
 def lost(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> str | None:
-    """Return how many texts do not come back from their tokens, with the first; None where all do.
+    """Return how many texts change by encoding and decoding, with the first; None if none do.
 
     A space before a text, which byte-level tokenizers put there, is no loss.
 
@@ -39,7 +39,9 @@ def lost(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> str | None
             example = example or _difference(text, back if text[:1] == " " else back.lstrip(" "))
     if not changed:
         return None
-    return f"{changed:,} of {len(texts):,} texts do not come back from their tokens ({example})"
+    return (
+        f"{changed:,} of {len(texts):,} texts change when they are encoded and decoded ({example})"
+    )
 
 
 def _difference(text: str, back: str) -> str:

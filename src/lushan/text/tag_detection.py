@@ -110,8 +110,8 @@ def _mixture(counts: Counter[str], best: str) -> UserError:
     foreign = [tag for tag in counts if is_tag(tag) and not has_letter(tag, best)]
     shown = ", ".join(letters[:20]) + (", ..." if len(letters) > 20 else "")
     return UserError(
-        f"the tags belong to no one scheme: they start with {shown}",
+        f"the tags match no scheme: they start with {shown}",
         value=min(strange or foreign),
-        hint="Check the tag column, or name the scheme: " + ", ".join(SCHEMES) + "; data.scheme=io "
-        "is for types without letters (PER O), of which a run is an entity.",
+        hint="Check the tag column, or set the scheme: " + ", ".join(SCHEMES) + "; data.scheme=io "
+        "is for types without letters (PER O), where each run of the same type is one entity.",
     )

@@ -96,7 +96,7 @@ class _Readings(dict[str, tuple[str, str]]):
             raise UserError(
                 "not a tag of any scheme",
                 value=tag,
-                hint=f"Tags are O and {', '.join(f'{x}-TYPE' for x in _MEANINGS)}.",
+                hint=f"Valid tags are O and {', '.join(f'{x}-TYPE' for x in _MEANINGS)}.",
             )
         self[tag] = _MEANINGS[letter], label
         return self[tag]
@@ -128,9 +128,9 @@ def scheme_name(name: str) -> str:
     known = _ALIASES.get(lowered, lowered)
     if known not in _LETTERS:
         raise UserError(
-            "no such tag scheme",
+            "unknown tag scheme",
             value=name,
-            hint=did_you_mean(lowered, SCHEMES) or f"Known are {', '.join(SCHEMES)}.",
+            hint=did_you_mean(lowered, SCHEMES) or f"Schemes: {', '.join(SCHEMES)}.",
         )
     return known
 

@@ -43,18 +43,19 @@ def adapt(tokenizer: PreTrainedTokenizerFast, path: str, *, prefix_space: bool) 
     """
     if not tokenizer.is_fast:
         raise UserError(
-            "this tokenizer has no fast version, and only fast ones return where words begin",
+            "this tokenizer has no fast version, but word positions need one",
             key="processor.path",
             value=path,
-            hint="Encoders of bytes or characters (ByT5, CANINE) have none; choose another.",
+            hint="Tokenizers of bytes or characters (ByT5, CANINE) have no fast version; choose "
+            "another model.",
         )
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # What transformers makes of a folder that has a config.json and no tokenizer.
         raise UserError(
-            "there is no tokenizer in it",
+            "it contains no tokenizer",
             key="processor.path",
             value=path,
-            hint="It needs tokenizer.json; processor.path may name another folder.",
+            hint="The folder needs tokenizer.json. processor.path can be another folder.",
         )
     _set_prefix_space(tokenizer, prefix_space)
     _complete(tokenizer, path)
@@ -76,19 +77,19 @@ def train(
     """A tokenizer trained on the training text, from the cache where it was trained before.
 
     Args:
-        kind: `wordpiece`, `bpe` (of bytes), `unigram` or `chars`.
-        vocab_size: Tokens at most, special ones included.
-        lowercase: Whether to lower all letters first; `wordpiece` then strips accents, as BERT's.
-        min_frequency: Characters that the text has less often are unknown (not to `bpe`, which
-            knows every byte, nor with `byte_fallback`), and no piece is built that is rarer.
-        sentinels: Tokens `<extra_id_0>`, `<extra_id_1>`, ... at the end of the vocabulary, for
-            task=seq2seq task.objective=spans; 100 are as many as T5 has.
-        special_tokens: Further tokens that stand for themselves, such as those of a chat template:
+        kind: `wordpiece`, `bpe` (byte-level), `unigram` or `chars`.
+        vocab_size: Maximum vocabulary size, including special tokens.
+        lowercase: Whether to lower-case the text; `wordpiece` then also strips accents, as in BERT.
+        min_frequency: Minimum frequency of a character, below which it is unknown, and of a new
+            token. `bpe` covers every byte, and `byte_fallback` every character.
+        sentinels: Number of tokens `<extra_id_0>`, `<extra_id_1>`, ... at the end of the
+            vocabulary, for task=seq2seq task.objective=spans; T5 has 100.
+        special_tokens: More special tokens, such as those of a chat template:
             `['<|im_start|>','<|im_end|>']`.
-        byte_fallback: Of `chars`: bytes stand for characters that are unknown, and white space
-            stays as it is. Every text comes back, so that bits per byte can be compared.
-        texts: Gives the training text, as often as it is called.
-        cache_dir: Where trained tokenizers are kept.
+        byte_fallback: For `chars`: encode unknown characters as bytes, and keep white space.
+            Encoding is lossless, so that bits per byte can be compared.
+        texts: Callable that yields the training text; can be called repeatedly.
+        cache_dir: Cache folder of trained tokenizers.
 
     Raises:
         UserError: There is no text, or the vocabulary is too small for the kind.
@@ -168,10 +169,10 @@ def _complete(tokenizer: PreTrainedTokenizerFast, path: str) -> None:
 def _check(options: Options) -> None:
     if options.byte_fallback and options.kind != "chars":
         raise UserError(
-            f"is for chars, and not for {options.kind}",
+            f"requires kind chars, not {options.kind}",
             key="processor.byte_fallback",
             value=True,
-            hint="bpe knows every byte anyway." if options.kind == "bpe" else None,
+            hint="bpe already covers every byte." if options.kind == "bpe" else None,
         )
     in_bytes = options.kind == "bpe" or options.byte_fallback
     least = len(SPECIAL) + (BYTES if in_bytes else 3) + len(options.added)
@@ -188,7 +189,7 @@ def _check(options: Options) -> None:
         others = [*SPECIAL, *options.added[:number], *options.added[number + 1 :]]
         if not token.strip() or token in others:
             raise UserError(
-                "each must be a text of its own, and none of those that are there anyway",
+                "special tokens must be different, and not among the standard ones",
                 key="processor.special_tokens",
                 value=token,
             )
@@ -207,9 +208,9 @@ def _fingerprint_of(options: Options, texts: Texts) -> str:
         empty = empty and not text.strip()
     if empty:
         raise UserError(
-            "the training split holds no text to train a tokenizer on",
+            "the training split has no text to train a tokenizer on",
             key="data.train",
-            hint="Is it the right column? model=pretrained brings its own tokenizer.",
+            hint="Is it the right column? model=pretrained has its own tokenizer.",
         )
     return digest.hexdigest()[:24]
 

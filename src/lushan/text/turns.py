@@ -84,7 +84,7 @@ class Turns:
         upto, tracked = self.writer.write(_PROBE[:2])
         place = upto.rfind("beta")
         if place < 0:
-            raise Unfit("it leaves out what the assistant says")
+            raise Unfit("it omits the assistant's text")
         # What stands behind the answer whether or not a message follows, else only at the end.
         common = _shared(text, upto)
         for known in (common, upto):
@@ -96,13 +96,10 @@ class Turns:
         if mark := _MARK.match(upto[place + len("beta") :].lstrip()):
             wanted = list(dict.fromkeys(_MARK.findall(upto)))
             raise Unfit(
-                f"it ends the assistant's turns with {mark[0]}, and the tokenizer has no such "
-                f"token; one that is trained with {typed('processor.special_tokens', wanted)} has"
+                f"it ends assistant turns with {mark[0]}, which is not a token of the tokenizer; "
+                f"train one with {typed('processor.special_tokens', wanted)}"
             )
-        raise Unfit(
-            "it ends the assistant's turns with no token of its own, and a model would never learn "
-            "to stop"
-        )
+        raise Unfit("it has no end token for assistant turns, so a model would not learn to stop")
 
     def _behind_block(self, text: str, place: int, block: Span) -> str:
         """Return what may hold a turn's end: the rest of its block, else the token after that."""
@@ -145,10 +142,10 @@ class Turns:
         """Marks must hold the assistant's turns, each once; learn what else they hold."""
         marked = [(a, b) for a, b in spans if a < b]
         if len(marked) != 2:
-            raise Unfit(f"of 2 turns of the assistant's it marks {len(marked)}")
+            raise Unfit(f"of 2 assistant turns it marks {len(marked)}")
         for (start, end), spoken in zip(marked, ("beta", "delta"), strict=True):
             if spoken not in text[start:end]:
-                raise Unfit("what it marks as the assistant's turns are others")
+                raise Unfit("it marks other text as assistant turns")
         before, _ = self.writer.write(_PROBE[:1], prompt=True)
         start = marked[0][0]
         if text.startswith(before):
@@ -158,8 +155,8 @@ class Turns:
             self._gap = "" if gap.strip() else gap
         elif self._control.search(text[start : text.index("beta")]):
             raise Unfit(
-                "its marks begin before what the assistant says, and its prompts are no beginning "
-                "of what it writes"
+                "its marks begin before the assistant's text, and its prompt is not a prefix of "
+                "the rendered dialogue"
             )
 
     def _require_prompt(self, before: str, rest: str) -> None:
@@ -167,8 +164,7 @@ class Turns:
         header = rest[: rest.index("beta")]
         if header.strip() and before == self.writer.write(_PROBE[:1])[0]:
             raise Unfit(
-                "its prompts do not begin the assistant's turn: it does nothing for "
-                "add_generation_prompt"
+                "its prompt does not begin the assistant turn: it ignores add_generation_prompt"
             )
 
     def _marks_suffice(self) -> bool:
@@ -221,7 +217,7 @@ class Turns:
         """Marked turns, which must be those of the messages."""
         spoken = [m for m in messages if m["role"] == "assistant"]
         if len(turns) != len(spoken):
-            raise Unfit(f"of {len(spoken)} turns of the assistant's it marks {len(turns)}")
+            raise Unfit(f"of {len(spoken)} assistant turns it marks {len(turns)}")
         for message, (start, end) in zip(spoken, turns, strict=True):
             _require_content(message, text[start:end])
         return turns
@@ -261,7 +257,7 @@ class Turns:
         place = text.rfind(self.stop, start, end)
         if place >= 0:
             return place + len(self.stop)
-        raise Unfit("it ends one of the assistant's turns with no token of its own")
+        raise Unfit("it ends an assistant turn without an end token")
 
     def _compared(self, messages: Messages, tools: Tools, text: str) -> list[Span]:
         """Turns by where the dialogue's beginnings end."""
@@ -272,7 +268,7 @@ class Turns:
             turn = self.last(messages[: i + 1], tools)
             start, end = turn.span
             if text[:end] != turn.text[:end]:
-                raise Rewritten("it writes a turn otherwise when another follows")
+                raise Rewritten("it renders a turn differently when another follows")
             turns.append((start, end))
         return turns
 
@@ -286,7 +282,9 @@ class Turns:
         text, spans = self.writer.write(messages, tools)
         if not text.startswith(before):
             lost = before[len(_shared(before, text)) :]
-            raise Unfit(f"its prompts are no beginning of what it writes: they have {lost[:40]!r}")
+            raise Unfit(
+                f"its prompt is not a prefix of the rendered dialogue: it has {lost[:40]!r}"
+            )
         start = len(before)
         if spans and spans[-1][0] > start and text[start : spans[-1][0]].strip():
             start = spans[-1][0]  # what a template leaves out of its marks on purpose
@@ -315,4 +313,4 @@ def _require_content(message: Mapping[str, Any], text: str) -> None:
     if not spoken or message.get("tool_calls") or spoken.strip() in text:
         return
     if "".join(spoken.split()) not in "".join(text.split()):
-        raise Unfit("it leaves out what the assistant says")
+        raise Unfit("it omits the assistant's text")

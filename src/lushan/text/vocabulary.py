@@ -86,7 +86,7 @@ def forgets(node: Mapping[str, Any]) -> str | None:
     if node.get("lowercase"):
         return "its tokenizer lower-cases every text"
     if node.get("kind") == "wordpiece":
-        return "its tokenizer forgets white space"
+        return "its tokenizer drops white space"
     return None
 
 

@@ -135,8 +135,8 @@ class _Long:
         if len(longest.ids) > self.limit:
             seen = sum(end - start for start, end in longest.places)
             raise TooLong(
-                f"it has {len(longest.ids)} tokens, {seen} of them of images, and {self.limit} are "
-                "read: an image is never cut, nor left out"
+                f"it has {len(longest.ids)} tokens, {seen} of them of images, but the limit is "
+                f"{self.limit}; images are never truncated or dropped"
             )
 
     def _whole(self, encoded: Encoded, turns: list[Span]) -> Window | None:

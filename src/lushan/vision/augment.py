@@ -19,11 +19,11 @@ class Augment:
     """Crop, mirror, rotate and recolour, in this order; 0 or 1 leaves an image as it is.
 
     Args:
-        crop: The least share of the area that a crop keeps; 1 crops nothing.
-        ratio: How far a crop's proportions may be from the image's: 1.33 is from 3:4 to 4:3.
-        mirror: Probability that left and right are swapped.
-        rotate: Largest angle of a rotation, in degrees; corners are white.
-        color: Largest change of brightness, contrast and saturation: 0.2 is from 0.8 to 1.2.
+        crop: Minimum share of the area of a crop; 1 turns cropping off.
+        ratio: Maximum change of the aspect ratio of a crop: 1.33 is from 3:4 to 4:3.
+        mirror: Probability of a horizontal flip.
+        rotate: Maximum angle of a rotation, in degrees; corners are white.
+        color: Maximum change of brightness, contrast and saturation: 0.2 is from 0.8 to 1.2.
     """
 
     crop: Annotated[float, Within(above=0, most=1)] = 0.6

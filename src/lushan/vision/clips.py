@@ -59,7 +59,7 @@ def exactly(data: bytes, path: str, count: int) -> list[Picture]:
     found = frames_of(data, path, Sampling(frames=count))
     if len(found) < count:
         raise UserError(
-            f"the video {path} has {len(found)} frames, and {count} are read",
+            f"the video {path} has {len(found)} frames, but {count} are required",
             key="task.frames",
             value=count,
             hint="Write a smaller number, or remove the video.",
@@ -106,9 +106,9 @@ def _times(picture: Any) -> tuple[list[float], float, int]:
     """
     count = int(getattr(picture, "n_frames", 1))
     if count > MOST_STEPS:
-        raise ValueError(f"it has {count:,} frames, and {MOST_STEPS:,} are read")
+        raise ValueError(f"it has {count:,} frames, but the limit is {MOST_STEPS:,}")
     if (pixels := count * picture.width * picture.height) > MOST_PIXELS:
-        raise ValueError(f"its frames have {pixels:,} pixels, and {MOST_PIXELS:,} are read")
+        raise ValueError(f"its frames have {pixels:,} pixels, but the limit is {MOST_PIXELS:,}")
     starts: list[float] = []
     lasts: list[float] = []
     for place in range(count):

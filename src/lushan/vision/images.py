@@ -31,12 +31,12 @@ _ORIENTATION = 0x0112
 """The field of EXIF data that says how an image was turned."""
 
 
-SEVERAL = "have several frames, of which the first is read"
-TRANSPARENT = "have transparent parts, which are white"
+SEVERAL = "have several frames; only the first is used"
+TRANSPARENT = "have transparent parts, which become white"
 CMYK = "are in CMYK and were converted to RGB"
 DEEP = "have 16 bits a channel and were scaled to 8"
-TURNED = "were turned upright, as their EXIF data say"
-MISNAMED = "are of another format than their names say"
+TURNED = "were rotated as their EXIF data say"
+MISNAMED = "have another format than their file names"
 
 
 def decode(data: bytes, name: str, repairs: Counter[str] | None = None) -> Picture:
@@ -66,7 +66,7 @@ def decode(data: bytes, name: str, repairs: Counter[str] | None = None) -> Pictu
     except UserError:
         raise
     except UnidentifiedImageError as error:
-        raise _bad(name, "it is in none of these formats") from error
+        raise _bad(name, "its format is not supported") from error
     except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them
         raise _bad(name, str(error) or type(error).__name__) from error
 
@@ -100,7 +100,7 @@ def _shallow(picture: Picture) -> Picture:
     from PIL import Image
 
     if picture.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, whose range is not known")
+        raise ValueError("its pixels are floating-point numbers, with an unknown range")
     if not picture.mode.startswith("I"):
         return picture
     values = np.asarray(picture).astype(np.int64)
@@ -115,7 +115,7 @@ def _bad(name: str, problem: str) -> UserError:
     return UserError(
         f"the image {name} cannot be read: {problem}",
         key="data",
-        hint=f"Replace or remove it; read are up to {MOST_PIXELS:,} pixels of "
+        hint=f"Replace or remove it. Supported: up to {MOST_PIXELS:,} pixels, "
         f"{', '.join(FORMATS)}.",
     )
 

@@ -38,10 +38,10 @@ def fresh(
     """Make an image processor: RGB, scaled to a square, each channel normalised.
 
     Args:
-        size: Pixels of a side.
-        mean: Subtracted from each channel, whose values are from 0 to 1.
-        std: What each channel is divided by then.
-        resample: Filter of Pillow that scales.
+        size: Side of an image in pixels.
+        mean: Mean to subtract from each channel, whose values are from 0 to 1.
+        std: Standard deviation to divide each channel by.
+        resample: Pillow's resampling filter.
 
     Raises:
         UserError: A channel has no mean or no deviation.
@@ -52,7 +52,7 @@ def fresh(
     for name, values in (("mean", mean), ("std", std)):
         if len(values) != CHANNELS or (name == "std" and min(values) <= 0):
             raise UserError(
-                f"one number for each of {CHANNELS} channels"
+                f"needs one number for each of {CHANNELS} channels"
                 + (", above 0" if name == "std" else ""),
                 key=f"processor.{name}",
                 value=list(values),
@@ -81,8 +81,8 @@ def with_text(
     Args:
         tokenizer: Makes the tokenizer, which gets the token for images.
         image: The image processor.
-        patch_size: Pixels of a side of what one token stands for.
-        image_token: The text of that token.
+        patch_size: Side in pixels of the patch that one token stands for.
+        image_token: Text of the image token.
         texts: Gives the training text, as often as it is called.
         cache_dir: Where trained tokenizers are kept.
 
@@ -95,7 +95,7 @@ def with_text(
     side = image.size["height"]
     if side % patch_size:
         raise UserError(
-            f"an image of {side} pixels is no whole number of patches of {patch_size}",
+            f"an image of {side} pixels is not a whole number of patches of {patch_size}",
             key="processor.patch_size",
             value=patch_size,
         )
@@ -201,9 +201,9 @@ def output_shape(processor: BaseImageProcessor) -> tuple[int, int, int]:
     shapes = [np.shape(one) for one in made]
     if shapes[0] != shapes[1] or len(shapes[0]) != 4:
         sizes = " and ".join(" x ".join(map(str, shape[1:])) for shape in shapes)
-        raise unusable(processor, f"it makes arrays of {sizes} of two images, and not one size")
+        raise unusable(processor, f"it returns arrays of different sizes for two images: {sizes}")
     if not all(np.isfinite(one).all() for one in made):
-        raise unusable(processor, "what it makes of an image is not finite")
+        raise unusable(processor, "its output for an image is not finite")
     _, channels, height, width = shapes[0]
     return channels, height, width
 
@@ -238,7 +238,7 @@ def require_bounded(processor: BaseImageProcessor) -> None:
     for name, size in _sizes(processor).items():
         for part, value in size.items():
             if isinstance(value, int | float) and not 0 < value <= most:
-                problem = f"its {name}.{part} is {value}, and 1 to {most:,} pixels are used"
+                problem = f"its {name}.{part} is {value}, but must be 1 to {most:,} pixels"
                 raise unusable(processor, problem)
 
 
@@ -252,5 +252,5 @@ def unusable(processor: BaseImageProcessor, problem: str) -> UserError:
         f"the image processor cannot be used: {problem}",
         key="processor",
         value=type(processor).__name__,
-        hint="Look at its preprocessor_config.json, or write processor=image.",
+        hint="Check its preprocessor_config.json, or write processor=image.",
     )

@@ -34,9 +34,9 @@ class ImageReader:
         own = any("replace_image_token" in vars(k) for k in kind.__mro__[:-1] if _is_own(k))
         if not self.token or not own:
             raise UserError(
-                f"a {kind.__name__} does not say which tokens stand for an image",
+                f"a {kind.__name__} does not define image tokens",
                 key="processor",
-                hint="Those of Llava, Qwen2-VL, Gemma 3 and others do.",
+                hint="Use the processor of Llava, Qwen2-VL, Gemma 3 or a similar model.",
             )
         processors.require_bounded(processor.image_processor)
 

@@ -91,7 +91,7 @@ class Sampling:
 
 def require_extra() -> None:
     """Refuse videos where PyAV is not installed."""
-    extras.require("video", "av", what="a video, which PyAV reads,", key="data")
+    extras.require("video", "av", what="a video (read with PyAV)", key="data")
 
 
 def frames_of(data: bytes, path: str, sampling: Sampling) -> tuple[bytes, ...]:
@@ -112,9 +112,9 @@ def frames_of(data: bytes, path: str, sampling: Sampling) -> tuple[bytes, ...]:
     try:
         found = Path(path).stat()
         if not stat.S_ISREG(found.st_mode):
-            raise _bad(path, "it is no regular file")
+            raise _bad(path, "it is not a regular file")
         if found.st_size > LARGEST:
-            raise _bad(path, f"it has {found.st_size:,} bytes, and {LARGEST:,} are read")
+            raise _bad(path, f"it has {found.st_size:,} bytes, but the limit is {LARGEST:,}")
         return _of_file(path, found.st_size, found.st_mtime_ns, sampling)
     except OSError as error:
         raise _bad(path, error.strerror or str(error)) from error
@@ -148,7 +148,7 @@ def _bad(name: str, problem: str) -> UserError:
     return UserError(
         f"the video {name or 'of a message'} cannot be read: {problem}",
         key="data",
-        hint=f"Replace or remove it; read are {', '.join(ENDINGS)}, up to {MOST_PIXELS:,} pixels "
+        hint=f"Replace or remove it. Supported: {', '.join(ENDINGS)}, up to {MOST_PIXELS:,} pixels "
         f"a frame, in up to {MOST_SECONDS:.0f} CPU seconds.",
     )
 
@@ -162,7 +162,7 @@ class _Clock:
     def check(self) -> None:
         """Raise ValueError where time is up."""
         if time.process_time() > self._end:
-            raise ValueError(f"it takes more than {MOST_SECONDS:.0f} seconds")
+            raise ValueError(f"reading takes more than {MOST_SECONDS:.0f} seconds")
 
 
 def _format_of(file: IO[bytes], name: str) -> str:
@@ -182,10 +182,12 @@ def _format_of(file: IO[bytes], name: str) -> str:
     elif start[:4] == b"RIFF" and start[8:] == b"AVI ":
         found = "avi"
     if found is None:
-        raise ValueError("it is no video of a known format")
+        raise ValueError("it is not a video of a known format")
     ending = Path(name).suffix.lower()
     if ending in ENDINGS and ending not in _FORMATS[found]:
-        raise ValueError(f"its name says {ending}, and it is one of {', '.join(_FORMATS[found])}")
+        raise ValueError(
+            f"its name ends in {ending}, but its format is one of {', '.join(_FORMATS[found])}"
+        )
     return found
 
 
@@ -202,10 +204,10 @@ def _opened(file: IO[bytes], kind: str) -> Iterator[InputContainer]:
     }
     with av.open(file, "r", format=kind, options=options, io_open=_refuse) as container:
         if not container.streams.video:
-            raise ValueError("it has no pictures")
+            raise ValueError("it has no video stream")
         context = container.streams.video[0].codec_context
         if context is None or context.name not in _CODECS.split(","):
-            raise ValueError(f"its codec {getattr(context, 'name', '')} is not read")
+            raise ValueError(f"its codec {getattr(context, 'name', '')} is not supported")
         if not 0 < context.width * context.height <= MOST_PIXELS:
             size = f"{context.width:,} x {context.height:,}"
             raise ValueError(f"its frames have {size} pixels, or more than {MOST_PIXELS:,}")
@@ -216,7 +218,7 @@ def _opened(file: IO[bytes], kind: str) -> Iterator[InputContainer]:
 
 def _refuse(url: str, flags: int, options: object) -> Any:
     del flags, options
-    raise ValueError(f"it names another file: {url}")
+    raise ValueError(f"it refers to another file: {url}")
 
 
 class _Extent(NamedTuple):
@@ -258,7 +260,7 @@ def _extent(file: IO[bytes], kind: str, clock: _Clock) -> _Extent:
 
 def _require_whole(found: float, stated: float) -> None:
     if found < stated * (1 - MOST_MISSING) - 0.5:
-        raise ValueError(f"it is cut off after {found:.1f} of {stated:.1f} seconds")
+        raise ValueError(f"it is truncated after {found:.1f} of {stated:.1f} seconds")
 
 
 def _pictures(

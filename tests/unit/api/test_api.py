@@ -102,7 +102,7 @@ def test_rows_of_a_run_that_reads_no_text_are_explained(tmp_path):
     lines = ["task=recommend", "data=sample_interactions", "trainer=cpu", "trainer.max_epochs=1"]
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
     model = lushan.load(lushan.train([*lines, *places]).folder)
-    with pytest.raises(lushan.UserError, match="which field holds the history") as caught:
+    with pytest.raises(lushan.UserError, match="which field contains the history") as caught:
         model.predict(["River 1"])
     assert str(caught.value).startswith("rows: ")
     assert "Write rows with" in str(caught.value)
@@ -142,20 +142,20 @@ def test_texts_are_written_as_by_the_seed(lm_run):
         (lambda model: model.predict("Anna"), "rows: this is a list"),
         (lambda model: model.predict({"text": "Anna"}), "rows: this is a list"),
         (lambda model: model.predict(None), "rows: this is a list"),
-        (lambda model: model.predict(["Anna", {"text": 3}]), "rows[1]: the text is no text"),
-        (lambda model: model.predict(["Anna", 3]), "rows[1]: this is no row (found 3)"),
-        (lambda model: model.predict(["Anna", None]), "rows[1]: this is no row (found 'None')"),
+        (lambda model: model.predict(["Anna", {"text": 3}]), "rows[1]: the text is not text"),
+        (lambda model: model.predict(["Anna", 3]), "rows[1]: this is not a row (found 3)"),
+        (lambda model: model.predict(["Anna", None]), "rows[1]: this is not a row (found 'None')"),
         (lambda model: model.predict(["Anna", {}]), "rows[1]: the text is missing"),
-        (lambda model: model.predict(["Anna", b"Bob"]), "rows[1]: this is no row"),
+        (lambda model: model.predict(["Anna", b"Bob"]), "rows[1]: this is not a row"),
         (lambda model: model.predict([{"text": {1}}]), "rows[0]: set cannot be written as JSON"),
         (lambda model: model.predict(["Anna", "\ud800"]), "rows[1]: a text holds half of a surro"),
         (
             lambda model: model.predict([{"tokens": ["a"]}, {"tokens": [2]}]),
             "rows[1]: tokens must be a list of words (found [2])",
         ),
-        (lambda model: model.generate(["Anna"]), "writes no text from a prompt"),
-        (lambda model: model.generate(["Anna"], wide=3), "wide: generation has no such setting"),
-        (lambda model: model.embed(["Anna"]), "a run of another task"),
+        (lambda model: model.generate(["Anna"]), "does not generate text from a prompt"),
+        (lambda model: model.generate(["Anna"], wide=3), "wide: unknown setting of generation"),
+        (lambda model: model.embed(["Anna"]), "does not compute text vectors"),
     ],
 )
 def test_mistakes_are_user_errors(ner_run, call, says):
@@ -166,10 +166,10 @@ def test_mistakes_are_user_errors(ner_run, call, says):
 
 def test_mistakes_of_a_config_are_user_errors(tmp_path):
     for call, says in (
-        (lambda: lushan.compose("experiment=sample/ner"), "overrides are a list"),
+        (lambda: lushan.compose("experiment=sample/ner"), "overrides must be a list"),
         (lambda: lushan.compose(["task=nerr"]), "nerr"),
         (lambda: lushan.load(tmp_path / "nowhere"), "there is no such folder"),
-        (lambda: lushan.table(tmp_path, rows=[]), "what differs from row to row?"),
+        (lambda: lushan.table(tmp_path, rows=[]), "name the keys of the rows"),
     ):
         with pytest.raises(lushan.UserError) as caught:
             call()

@@ -98,7 +98,7 @@ def test_the_entity_that_was_named_last_is_found():
 def test_its_thresholds_are_chosen_and_its_answers_evaluated(cli, folder):
     (folder / "chosen.json").unlink(missing_ok=True)  # another test may have chosen
     none = cli("assist", "hotels.yaml", "--input", "dialogues.jsonl")
-    assert (none.code, "no thresholds have been chosen yet" in none.err) == (2, True)
+    assert (none.code, "no thresholds are chosen yet" in none.err) == (2, True)
     done = cli("assist", "hotels.yaml", "--input", "dialogues.jsonl", "--choose")
     assert done.code == 0, done.err
     assert "chosen.json: thresholds chosen by 48 dialogues" in done.err
@@ -181,7 +181,7 @@ def test_no_risk_is_stated_by_too_few_answers():
     rows = [(float(i), True) for i in range(12)]
     found = risk.stated(rows, rows[:6], 0.3, 0.9)
     assert (found.threshold, found.answers, found.needed) == (None, 6, 7)
-    assert "it takes 7 answers, all of them right" in found.note("entry", 0.3, 0.9)
+    assert "it needs 7 answers, all of them right" in found.note("entry", 0.3, 0.9)
     assert risk.stated(rows, rows[:7], 0.3, 0.9).threshold == 0.0
     assert risk.stated(rows, [(1.0, False)] * 50, 0.3, 0.9).threshold is None
     assert risk.dealt(9).sum() == 3
@@ -280,12 +280,12 @@ def test_it_is_guarded_in_the_terminal(cli, folder, monkeypatch):
     ("old", "new", "problem"),
     [
         ("risk", "rsk", "rsk"),
-        ("{entity}", "{name}", "and no other"),
-        ('label: "yes"', "label: perhaps", "no such label"),
+        ("{entity}", "{name}", "the only slots are"),
+        ('label: "yes"', "label: perhaps", "does not have this label"),
         ("question: q", "question: a", "is not in the index"),
         ("answer: a", "answer: b", "faq.jsonl:1: there is no text at b"),
-        ("key: [nr]", "key: [id]", "an entry is named by id"),
-        ("indexes: [words]", "indexes: [none]", "this is no index"),
+        ("key: [nr]", "key: [id]", "the key of an entry is id"),
+        ("indexes: [words]", "indexes: [none]", "this is not an index"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused(old, new, problem, cli, folder):

@@ -81,12 +81,12 @@ def test_an_entry_may_have_several_questions(shop, cli_inside):
     [
         ("key: [nr]", "key: []", "key"),
         ("[words]", "[]", "indexes"),
-        ("refusal", f"{GATE.replace('TEMPLATE', '{name}')}refusal", "and no other"),
-        ("refusal", f"{GATE.replace('TEMPLATE', '{0.real}')}refusal", "and no other"),
+        ("refusal", f"{GATE.replace('TEMPLATE', '{name}')}refusal", "the only slots are"),
+        ("refusal", f"{GATE.replace('TEMPLATE', '{0.real}')}refusal", "the only slots are"),
         ("refusal", f"{GATE.replace('TEMPLATE', 'Hi {entity')}refusal", "expected '}'"),
-        ("refusal", f"{GATE.replace('TEMPLATE', '{entity:>999}')}refusal", "as it is"),
-        ("refusal", f"{GATE.replace('TEMPLATE', '{entity!r}')}refusal", "as it is"),
-        ("refusal", "generate: {run: r, prompt: '{answer:9}'}\nrefusal", "as it is"),
+        ("refusal", f"{GATE.replace('TEMPLATE', '{entity:>999}')}refusal", "cannot have a format"),
+        ("refusal", f"{GATE.replace('TEMPLATE', '{entity!r}')}refusal", "cannot have a format"),
+        ("refusal", "generate: {run: r, prompt: '{answer:9}'}\nrefusal", "cannot have a format"),
     ],
 )
 def test_a_config(old, new, problem, shop, cli_inside):
@@ -103,7 +103,7 @@ def test_a_right_entry_that_is_not_there_is_counted(shop, cli_inside):
     write(shop / "asked.jsonl", rows)
     done = cli_inside("assist", "shop.yaml", "--input", "asked.jsonl")
     assert done.code == 0, done.err
-    assert "of 1 of 2 turns no right entry is in the knowledge base" in done.err
+    assert "1 of 2 turns have no correct entry in the knowledge base" in done.err
 
 
 def test_what_is_not_utf8_is_answered_all_the_same(shop, cli_inside, monkeypatch):

@@ -45,7 +45,7 @@ def test_summary_page_and_json_say_the_same(folder: Path, called) -> None:
     code, out, _ = called(*TABLE, "--output", "audit.md")
     assert code == 0
     findings = [line[2:] for line in out.splitlines() if line.startswith("- ")]
-    assert "1 of 3 test texts also in train (33.3 %), 1 more nearly so" in findings
+    assert "1 of 3 test texts also in train (33.3 %), 1 more near-duplicates" in findings
     assert "within train: 1 of 4 texts repeated" in findings
     assert "1 text with two labels or more, in 3 rows" in findings
     assert "characters lost in decoding (U+FFFD) in 1 of 3 test texts" in findings

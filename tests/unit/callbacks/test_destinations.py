@@ -188,10 +188,10 @@ def failed(tracker, about, done, caplog):
 def test_a_closed_port_is_one_warning_and_counted(about, done, monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2hunter2@127.0.0.1:9")
     first, counted = failed(MLflow(), about, done, caplog)
-    assert "MLFLOW_TRACKING_URI does not answer" in first
+    assert "MLFLOW_TRACKING_URI does not respond" in first
     assert f"lushan sync --to mlflow {about.folder}" in first
     assert "hunter2" not in first
-    assert counted == "warning: MLflow did not get 4 of its messages"
+    assert counted == "warning: MLflow did not receive 4 of its messages"
 
 
 class Forbids(http.server.BaseHTTPRequestHandler):
@@ -219,6 +219,6 @@ def test_what_mlflow_refuses_ends_no_run(trouble, about, done, tmp_path, monkeyp
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", SECRET)
     first, counted = failed(MLflow(), about, done, caplog)
     server.shutdown()
-    assert "MLflow failed and is left out of this run" in first
+    assert "MLflow failed and is turned off for this run" in first
     assert SECRET not in caplog.text
-    assert "did not get 4 of its messages" in counted
+    assert "did not receive 4 of its messages" in counted

@@ -100,7 +100,7 @@ def test_early_stopping_watches_the_loss_while_a_metric_is_undefined():
             {},
             "val/x did not improve in the last 2 evaluations; the best is 0.5000",
         ),
-        ([0.5, math.inf], {}, "val/x is inf, and was 0.5000 at best"),
+        ([0.5, math.inf], {}, "val/x is inf; the best was 0.5000"),
         ([0.5], {"stopping_threshold": 0.4}, "val/x is 0.5000, past stopping_threshold=0.4"),
         ([0.5], {"divergence_threshold": 0.6}, "val/x is 0.5000, past divergence_threshold=0.6"),
     ],

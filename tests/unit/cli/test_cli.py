@@ -291,7 +291,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     done = command.ended(process, tmp_path)
     assert done.code == 130
-    assert "same command resumes it" in done.err
+    assert "run the same command to resume" in done.err
     assert "Traceback" not in done.err
     assert json.loads((done.folder / "run.json").read_text())["state"] == "interrupted"
 

@@ -62,7 +62,7 @@ def test_what_is_read_is_not_replaced(here, line):
     kept = {path: path.read_bytes() for path in here.iterdir() if path.is_file()}
     done = command.inside(*line.split(), cwd=here)
     assert done.code == 2
-    assert "this is what is read, and would be replaced" in done.err
+    assert "this is an input file, and would be overwritten" in done.err
     assert {path: path.read_bytes() for path in kept} == kept
 
 
@@ -71,7 +71,7 @@ def test_what_a_run_has_written_is_not_replaced(here, line):
     before = (here / line.split()[-1]).read_bytes()
     done = command.inside(*line.split(), cwd=here)
     assert done.code == 2
-    assert "this is a file that a run has written" in done.err
+    assert "this file belongs to a run" in done.err
     assert (here / line.split()[-1]).read_bytes() == before
 
 
@@ -93,7 +93,7 @@ def test_a_folder_is_no_file_to_write(here, name):
     for line in ("predict run --input x.txt", "page run", "table run --rows seed"):
         done = command.inside(*line.split(), "--output", name, cwd=here)
         assert done.code == 2, done.err
-        assert "this is a folder, and a file is written" in done.err
+        assert "this is a folder, but a file is required" in done.err
         assert "Traceback" not in done.err
 
 

@@ -44,7 +44,7 @@ def test_each_argument_of_ours_is_documented():
 def test_groups_their_options_and_their_arguments(cli_inside):
     assert "task/head: crf, linear, mlp" in cli_inside("options").out
     listed = cli_inside("options", "scheduler")
-    assert re.search(r"^cosine +Up over the warm-up, then down half a cosine\.$", listed.out, re.M)
+    assert re.search(r"^cosine +Warm-up, then cosine decay\.$", listed.out, re.M)
     shown = cli_inside("options", "optimizer/adamw").out
     assert (
         "optimizer.lr  = 5e-05  (a number, 0 or more)\n    Learning rate of the encoder's" in shown
@@ -89,11 +89,11 @@ def test_a_key_is_explained(cli_inside):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["options", "optimiser"], "there is no such group"),
+        (["options", "optimiser"], "unknown group"),
         (["options", "optimizer/adamww"], "Did you mean 'adamw'?"),
         (["explain", "optimizer.lrr"], "Did you mean 'optimizer.lr'?"),
         (["explain", "task.hed", "task=ner"], "Did you mean 'task.head'?"),
-        (["explain", "optimizer.lr=3"], "this is an override, and no key"),
+        (["explain", "optimizer.lr=3"], "this is an override, not a key"),
         (["explain", "optimizer.lr", "optimizer=adamm"], "adamm"),
     ],
 )

@@ -66,7 +66,7 @@ def test_from_its_file_to_its_page(file, cli, cli_inside, tmp_path):
 
     other = cli_inside("study", "verify", file, "--runs", "1")
     assert other.code == 0, other.out
-    assert "1 of 4 complete runs made again: 1 bit-equal" in other.out
+    assert "1 of 4 complete runs retrained: 1 bit-equal" in other.out
     result = json.loads(runs[0].read_text())
     result["metrics"]["val/loss"] += 1e-9
     runs[0].write_text(json.dumps(result))
@@ -92,16 +92,16 @@ def test_what_is_wrong_in_a_cell_is_reported_before_anything_runs(file, cli_insi
 @pytest.mark.parametrize(
     ("words", "printed"),
     [
-        (["table", "--format", "docx"], "no such format"),
-        (["run", "--jobs", "2", "--launcher", "joblib"], "is for --launcher fork"),
+        (["table", "--format", "docx"], "unknown format"),
+        (["run", "--jobs", "2", "--launcher", "joblib"], "requires --launcher fork"),
         (["run", "--retry", "-1"], "--retry"),
         (["run", "--jobs", "0"], "--jobs"),
         (["run", "--launcher", "forc"], "hydra/launcher"),
-        (["run", "--option", "optimizer.lr=3"], "sets no launcher"),
-        (["table", "--write", "page.yaml"], "a page is a Markdown file"),
-        (["table", "--output", "study.yaml"], "this is what is read"),
+        (["run", "--option", "optimizer.lr=3"], "is not a launcher setting"),
+        (["table", "--write", "page.yaml"], "must be a Markdown file"),
+        (["table", "--output", "study.yaml"], "this is an input file"),
         (["verify", "--tolerance", "-1"], "--tolerance"),
-        pytest.param(["verify"], "no run of it is complete", marks=pytest.mark.slow),
+        pytest.param(["verify"], "the study has no complete run", marks=pytest.mark.slow),
         pytest.param(["table"], "no run is complete", marks=pytest.mark.slow),
     ],
 )
@@ -158,7 +158,7 @@ def test_a_damaged_result_is_not_done(file, cli, cli_inside, tmp_path):
     done = cli_inside("study", "run", file)
     assert done.code == 1
     assert "2 runs: 1 complete, 1 failed" in done.out
-    assert "remove its folder" in done.out
+    assert "delete its folder" in done.out
     table = cli_inside("study", "table", file)
     assert table.code == 0, table.err
     assert "its result.json is damaged" in table.out
@@ -174,7 +174,7 @@ def test_a_damaged_result_is_not_done(file, cli, cli_inside, tmp_path):
     for words in (["reproduce", folder], ["audit", "--run", folder]):
         damaged = cli_inside(*words)
         assert damaged.code == 2
-        assert "test.jsonl: this is not what the run wrote" in damaged.err
+        assert "test.jsonl: this file was changed" in damaged.err
 
 
 PER_BYTE = """\
@@ -201,7 +201,7 @@ def test_bits_per_byte_of_a_tokenizer_that_loses_text_is_no_metric_of_a_study(
     done = cli_inside("study", "run", per_byte(tmp_path, other, metric))
     assert done.code == 2
     assert "bytes.yaml:5" in done.err
-    assert "does not compare between runs: of processor=other seed=1" in done.err
+    assert "is not comparable between runs: processor=other seed=1" in done.err
     assert "processor=chars_and_bytes" in done.err
     assert not (tmp_path / "outputs").exists()
     assert cli_inside("study", "status", per_byte(tmp_path, other, "perplexity")).code == 0
@@ -220,11 +220,11 @@ def test_nor_is_one_of_which_a_run_has_measured_it(cli_inside, tmp_path):
     config = {k: v for k, v in config.items() if k not in ("name", "seed", "paths")}
     run = finished(tmp_path / "outputs", config | {"name": "lm"}, metrics)
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    result["not_comparable"] = {"val/bits_per_byte": "2 of 9 texts do not come back"}
+    result["not_comparable"] = {"val/bits_per_byte": "2 of 9 texts change when"}
     (run / "result.json").write_text(json.dumps(result), encoding="utf-8")
     listed_anew(run)
     done = cli_inside("study", "table", file)
-    assert (done.code, "2 of 9 texts do not come back" in done.err) == (2, True), done.err
+    assert (done.code, "2 of 9 texts change when" in done.err) == (2, True), done.err
     shown = cli_inside("table", run, "--rows", "processor.kind", "--metric", "bits_per_byte")
     assert shown.code == 0, shown.err
-    assert "2 of 9 texts do not come back" in shown.out
+    assert "2 of 9 texts change when" in shown.out

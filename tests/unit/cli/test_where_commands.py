@@ -34,7 +34,7 @@ def test_runs(place, cli_inside, monkeypatch):
         ["2", "linear", "1.0000"],
         ["2", "crf", "1.0000"],
     ]
-    assert cli_inside("runs", "--where", "seed=7").out == "No run in outputs fits seed=7.\n"
+    assert cli_inside("runs", "--where", "seed=7").out == "No run in outputs matches seed=7.\n"
     monkeypatch.setenv("COLUMNS", "50")
     assert max(map(len, cli_inside("runs").out.splitlines())) <= 50
     assert max(map(len, cli_inside("runs", "--columns", "all").out.splitlines())) > 50
@@ -55,8 +55,8 @@ def test_compare(place, cli_inside):
     assert found["config"] == {"model.head": ["linear", "crf"]}
     again = cli_inside("compare", "outputs", "outputs", "--where", "seed=1")
     assert again.code == 2
-    assert "4 fit" in again.err
-    assert "two runs are compared" in cli_inside("compare", "outputs").err
+    assert "4 match" in again.err
+    assert "`compare` needs two runs" in cli_inside("compare", "outputs").err
 
 
 def test_report(place, cli_inside, tmp_path):
@@ -74,14 +74,14 @@ def test_report(place, cli_inside, tmp_path):
     ],
 )
 def test_conditions_that_cannot_be(command, place, cli_inside):
-    for condition, printed in (("seed", "no condition"), ("sed=1", "Did you mean 'seed'?")):
+    for condition, printed in (("seed", "not a condition"), ("sed=1", "Did you mean 'seed'?")):
         done = cli_inside(*command, "--where", condition)
         assert done.code == 2
         assert printed in done.err
         assert "--where" in done.err
     if command[0] != "runs":
         done = cli_inside(*command, "--where", "seed=7")
-        assert (done.code, "none of 4 runs fits" in done.err) == (2, True)
+        assert (done.code, "none of 4 runs matches" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_options_of_plugins_that_are_missing_are_named(choice, command, monkeypa
 
 def test_a_misspelt_name_of_what_must_be_set_is_the_mistake():
     given = ["task=classification", "data=table", "data.trian=some.csv"]
-    with pytest.raises(UserError, match="there is no such key") as caught:
+    with pytest.raises(UserError, match="unknown key") as caught:
         check(compose(given))
     assert caught.value.key == "data.trian"
     assert "data.train" in caught.value.hint

@@ -43,7 +43,7 @@ def test_a_target_inside_is_checked_before_anything_is_called(evil):
     ("node", "printed"),
     [
         ({"_target_": "torch.optim.SGD", "params": [], "lr": 0.1}, "empty parameter list"),
-        ({"_target_": "torch.optim.SGD", "params": [3], "lr": 0.1}, "SGD cannot be made"),
+        ({"_target_": "torch.optim.SGD", "params": [3], "lr": 0.1}, "SGD cannot be created"),
         ({"_target_": "pytorch_lightning.Trainer", "max_epochs": -7}, "max_epochs"),
         ({"_target_": "pytorch_lightning.Trainer", "accelerator": "abacus"}, "abacus"),
     ],
@@ -53,7 +53,7 @@ def test_a_refusal_of_a_library_is_the_users_mistake(node, printed):
         build(node)
     assert caught.value.__cause__ is not None
     assert "\n" not in caught.value.problem
-    assert caught.value.problem.startswith(f"{node['_target_']} cannot be made: ")
+    assert caught.value.problem.startswith(f"{node['_target_']} cannot be created: ")
 
 
 @pytest.mark.parametrize("kind", [ValueError, TypeError, KeyError, RuntimeError])

@@ -125,7 +125,7 @@ LOOKS = [
 def test_no_package_is_searched_for_configs(cli_inside, look):
     done = cli_inside("train", *look, "hydra.searchpath=[pkg://evilpkg.conf]")
     assert done.code == 2
-    assert "hydra.searchpath: only folders" in done.err
+    assert "hydra.searchpath: configs can only be in folders" in done.err
 
 
 PLACES = (
@@ -144,7 +144,7 @@ def test_nor_for_a_primary_config(cli_inside, write, monkeypatch, places, flags)
     write("own.yaml", f"defaults: [train, _self_]\nhydra:\n  searchpath: {places}\n")
     done = cli_inside("train", "--config-name", "own", *flags)
     assert done.code == 2, done.out
-    assert "own.yaml, hydra.searchpath: only folders" in done.err
+    assert "own.yaml, hydra.searchpath: configs can only be in folders" in done.err
 
 
 @pytest.mark.usefixtures("untouched")
@@ -173,7 +173,7 @@ def test_a_package_that_the_user_allows_is(evil, monkeypatch):
     try:
         check(compose(["hydra.searchpath=[pkg://evilpkg.conf]"]))
         assert evil.exists()
-        with pytest.raises(UserError, match="only folders"):
+        with pytest.raises(UserError, match="only be in folders"):
             compose(["hydra.searchpath=[pkg://evilpkgs.conf]"])
     finally:
         for name in ("evilpkg", "evilpkg.conf"):

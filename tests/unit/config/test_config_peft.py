@@ -39,17 +39,17 @@ def test_whatever_peft_takes_can_be_set():
     ("overrides", "key", "printed"),
     [
         (["peft=lorra"], "peft", "Did you mean peft=lora?"),
-        (["peft=lora", "peft.config.rank=3"], "peft.config.rank", "no such key"),
+        (["peft=lora", "peft.config.rank=3"], "peft.config.rank", "unknown key"),
         (["peft=lora", "peft.config.r=x"], "peft.config.r", "a whole number"),
         (
             ["peft=lora", "peft.config.task_type=CAUSAL_LM"],
             "peft.config.task_type",
-            "the run gives",
+            "the run sets",
         ),
-        (["peft=adalora", "peft.config.total_step=5"], "peft.config.total_step", "the run gives"),
+        (["peft=adalora", "peft.config.total_step=5"], "peft.config.total_step", "the run sets"),
         (["peft=bottleneck", "peft.config.activation=geluu"], "peft.config.activation", "'gelu'"),
         (["peft=lora", "peft.config=3"], "peft.config", "a mapping with a _target_"),
-        (["peft=lora", "peft.encoder=3"], "peft.encoder", "the run gives"),
+        (["peft=lora", "peft.encoder=3"], "peft.encoder", "the run sets"),
         (
             ["peft=lora", "peft.config._target_=torch.load"],
             "peft.config._target_",

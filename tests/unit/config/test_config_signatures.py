@@ -105,7 +105,7 @@ def test_a_kind_in_words(kind, printed):
     assert words(kind) == printed
 
 
-QUOTED = "Text that reads like something else needs quotes"
+QUOTED = "Text that looks like another type needs quotes"
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_nor_is_one_from_a_file(write, evil, here, cli_inside, where):
     done = cli_inside("train", "experiment=e", *flags)
     assert done.code == 2
     assert "e.yaml:4, callbacks.mine._target_: this target is not allowed" in done.err
-    assert "LUSHAN_TARGETS=evilpkg in the environment, or `- evilpkg` in" in done.err
+    assert "LUSHAN_TARGETS=evilpkg in the environment, or add `- evilpkg` to" in done.err
     assert not evil.exists()
 
 
@@ -290,7 +290,7 @@ def test_a_remembered_identity_is_checked_as_well(monkeypatch, here):
         }
     write_note(cache_file(), json.dumps(memory))
     signatures._entries.clear()
-    with pytest.raises(UserError, match=r"really posix\.system"):
+    with pytest.raises(UserError, match=r"an alias of posix\.system"):
         signature("torch.optim.SGD")
 
 
@@ -298,7 +298,7 @@ def test_a_remembered_identity_is_checked_as_well(monkeypatch, here):
 def test_a_logger_takes_only_listed_arguments(argument):
     node = f"{{_target_: pytorch_lightning.loggers.CSVLogger, save_dir: a, {argument}}}"
     assert refusal(f"+logger.mine={node}").key == f"logger.mine.{argument.partition(':')[0]}"
-    with pytest.raises(UserError, match="may not set this argument"):
+    with pytest.raises(UserError, match="cannot set this argument"):
         build({"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": "a", "x": 1})
 
 

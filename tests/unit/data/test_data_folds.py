@@ -94,7 +94,7 @@ def test_a_label_of_one_fold_alone_is_learned_and_counted(write):
     read = [Table(train=path, folds=3, fold=i + 1).read() for i in range(3)]
     assert all("b" in counts(corpus.splits["train"]) for corpus in read)
     notes = [corpus.notes[0] for corpus in read]
-    assert Counter("1 of labels that no other fold has" in note for note in notes) == {
+    assert Counter("1 kept for training because no other fold" in note for note in notes) == {
         True: 1,
         False: 2,
     }
@@ -115,10 +115,10 @@ def test_one_split_alone_and_its_fingerprint(write):
 @pytest.mark.parametrize(
     ("options", "key", "words"),
     [
-        ({"folds": 3}, "data.fold", "one of several"),
+        ({"folds": 3}, "data.fold", "set data.folds and data.fold"),
         ({"folds": 3, "fold": 4}, "data.fold", "there are 3 folds"),
-        ({"folds": 3, "fold": 1, "test": "y.csv"}, "data.test", "one is named"),
-        ({"folds": 3, "fold": 1, "test": 0.1}, "data.test", "one is named"),
+        ({"folds": 3, "fold": 1, "test": "y.csv"}, "data.test", "a file for that split is given"),
+        ({"folds": 3, "fold": 1, "test": 0.1}, "data.test", "a file for that split is given"),
     ],
 )
 def test_refusals(options, key, words):
@@ -130,7 +130,7 @@ def test_refusals(options, key, words):
 def test_too_few_examples_and_sources_without_folds(write):
     with pytest.raises(UserError, match="in 3 parts that stay together"):
         Table(train=write("x.csv", table(["a"] * 3)), folds=4, fold=1).read()
-    with pytest.raises(UserError, match="has no folds"):
+    with pytest.raises(UserError, match="does not support folds"):
         Text(train="x.txt", folds=2, fold=1)
 
 

@@ -84,7 +84,7 @@ def test_a_group_is_a_column_of_the_file(tmp_path):
 def test_a_row_without_a_group_is_refused(missing, tmp_path):
     rows = [{"text": "a", "label": "x", "who": "p"}] * 3
     file = lines(tmp_path / "x.jsonl", *rows, {"text": "b", "label": "x", "who": missing})
-    with pytest.raises(UserError, match="the who, by which rows stay together") as caught:
+    with pytest.raises(UserError, match="the who, the group that keeps rows together") as caught:
         Jsonl(train=file, group="who").read(LABELLED)
     assert caught.value.line == 4
 

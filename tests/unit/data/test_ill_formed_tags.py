@@ -35,8 +35,8 @@ def test_conll_2003_as_it_is_distributed(write) -> None:
     total = sum(map(len, entities(tags, "iob1")))
     line = conll_2003(tags).splitlines().index("w700x1 NN I-NP B-MISC") + 1
     assert read.notes == [
-        f"train: 2 tags are ill-formed in iob1 ({total:,} entities) and were read as conlleval "
-        f"reads them; the first: 'B-MISC' after 'O' in {path}:{line}"
+        f"train: 2 tags are ill-formed in iob1 ({total:,} entities) and were interpreted as in "
+        f"conlleval; the first: 'B-MISC' after 'O' in {path}:{line}"
     ]
 
 

@@ -22,7 +22,7 @@ def test_columns_of_labels(write, refused) -> None:
     new = write("new.csv", "id,comment_text\n1,new\n")
     assert read_unlabelled(new, KINDS["text"], source=source)["text"].to_pylist() == ["new"]
     assert "data.label" in str(refused(Table(train=path, label=["toxic", "x"]).read, SEVERAL))
-    assert refused(source.read, LABELLED).hint.startswith("Several labels")
+    assert refused(source.read, LABELLED).hint.startswith("For several labels")
     error = refused(
         Table(train=write("y.csv", HEAD + "1,a,0,x\n"), label=["obscene"]).read, SEVERAL
     )

@@ -75,7 +75,7 @@ def test_indicators(source, rows: list[Any], write) -> None:
     read = source(write, rows, **MULTI).read()
     assert labels(read) == [["0"], ["1", "2"], []]
     (note,) = read.notes
-    assert "named by their places, 0 to 2" in note
+    assert "named by their positions, 0 to 2" in note
     assert "data.label_names" in note
     named = source(write, rows, label_names=["joy", "fear", "rage"], **MULTI).read()
     assert labels(named) == [["joy"], ["fear", "rage"], []]
@@ -247,7 +247,7 @@ def test_names_that_are_numbers_are_no_places(write, refused) -> None:
     assert labels(as_csv(write, [3, 1, 2], label_names=stars).read()) == ["3", "1", "2"]
     error = refused(as_csv(write, [0, 1, 2], label_names=stars).read)
     assert (error.line, error.value) == (2, "0")
-    assert "numbers themselves" in error.hint
+    assert "The names are numbers" in error.hint
 
 
 @pytest.mark.parametrize("values", [["a", None], [1, None], [True, None], [1.5, None]])
@@ -345,7 +345,7 @@ def test_names_in_a_file_that_was_changed_since(tmp_path: Path) -> None:
         read = Table(train=str(path)).read()
         assert labels(read) == [str(value) for value in column]
     pq.write_table(table.drop_columns(["label"]), path)
-    with pytest.raises(UserError, match="which column holds the labels"):
+    with pytest.raises(UserError, match="which column contains the labels"):
         Table(train=str(path)).read()
 
 

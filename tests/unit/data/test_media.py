@@ -97,7 +97,7 @@ def test_a_link_that_leads_out_is_refused(tmp_path):
     media = Media(place)
     assert content(media.find("inner.png")) == FILES["top.png"]
     for ask in (lambda: media.find("link.png"), lambda: media.files, media.fingerprint):
-        with pytest.raises(UserError, match="leads out of"):
+        with pytest.raises(UserError, match="points outside of"):
             ask()
 
 
@@ -208,7 +208,10 @@ def test_what_is_no_file_is_not_offered_as_its_own_correction(tmp_path):
         source = rows(tmp_path, "top.png", name)
         with pytest.raises(UserError) as caught:
             source.read(FIELDS)
-        assert (caught.value.line, caught.value.hint) == (2, "What is called so is no file.")
+        assert (caught.value.line, caught.value.hint) == (
+            2,
+            "This name exists, but it is not a file.",
+        )
 
 
 @pytest.mark.parametrize("value", [None, "", 7, {"path": "a"}, []], ids=str)
@@ -221,7 +224,7 @@ def test_what_names_no_image_is_refused_with_its_line(value, tmp_path):
 def test_a_list_of_one_image_is_that_image_and_one_of_two_is_refused(tmp_path):
     found = rows(tmp_path, "top.png", ["top.png"]).read(FIELDS).splits["train"].column("image")
     assert found[0] == found[1]
-    with pytest.raises(UserError, match="one image is read of a row, and it has 2") as caught:
+    with pytest.raises(UserError, match="a row must have one image, but this one has 2") as caught:
         rows(tmp_path, "top.png", ["top.png", "cats/two.png"]).read(FIELDS)
     assert caught.value.line == 2
 
@@ -308,7 +311,7 @@ def test_a_text_may_stand_in_a_file_beside_the_image(kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_image_in_no_folder_is_refused(kind, tmp_path):
     place = packed(tmp_path / "train", kind, FILES)
-    with pytest.raises(UserError, match=r"top\.png lies in no folder") as caught:
+    with pytest.raises(UserError, match=r"top\.png is not in a folder") as caught:
         Folder(train=place.name, dir=str(tmp_path)).read(FIELDS)
     assert caught.value.key == "data.train"
 

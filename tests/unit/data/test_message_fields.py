@@ -79,7 +79,7 @@ def test_sharegpt_with_calls_and_observations(read_chat: Any) -> None:
         {"role": "assistant", "content": "3"},
     ]
     assert corpus.notes == [
-        "train: 2 messages were joined to the one before, which is of the same role"
+        "train: 2 messages were merged with the previous one, which has the same role"
     ]
 
 
@@ -90,8 +90,8 @@ def test_messages_that_differ_are_not_joined(read_chat: Any) -> None:
     both = SAID | {"content": "hi\nhi", "tool_calls": [CALL]}
     assert messages == [USER, SAID | {"weight": 0}, both, SAID]
     assert corpus.notes == [
-        "train: 1 messages were joined to the one before, which is of the same role",
-        "train: 2 messages follow one of the same role and were not joined to it: their weights or "
+        "train: 1 messages were merged with the previous one, which has the same role",
+        "train: 2 messages follow one of the same role but were not merged: their weights or "
         "other fields differ",
     ]
 
@@ -133,27 +133,27 @@ def test_what_is_not_learned_is_counted(read_chat: Any) -> None:
     corpus = read_chat(unlearned, asking, {"messages": [USER]})
     assert corpus.splits["train"].column("line").to_pylist() == [2]
     assert corpus.notes == [
-        "train: 1 messages of other roles have a weight, or train: true; only the assistant's are "
-        "learned",
-        "train: 1 of 3 dialogues have no turn of the assistant's and were left out",
-        "train: 1 of 3 dialogues have only turns of the weight 0 and were left out",
+        "train: 1 messages of other roles have a weight or train: true; only the assistant's "
+        "messages are trained on",
+        "train: 1 of 3 dialogues have no assistant turn and were dropped",
+        "train: 1 of 3 dialogues have only turns of weight 0 and were dropped",
     ]
 
 
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"messages": [USER, SAID | {"weight": "much"}]}, "weight is a number"),
-        ({"messages": [USER, SAID | {"weight": -1}]}, "weight is a number"),
-        ({"messages": [USER, SAID | {"train": "no"}]}, "train is true or false"),
-        ({"messages": [USER, SAID | {"tool_calls": ["x"]}]}, "a tool call has a name"),
+        ({"messages": [USER, SAID | {"weight": "much"}]}, "weight must be a number"),
+        ({"messages": [USER, SAID | {"weight": -1}]}, "weight must be a number"),
+        ({"messages": [USER, SAID | {"train": "no"}]}, "train must be true or false"),
+        ({"messages": [USER, SAID | {"tool_calls": ["x"]}]}, "a tool call must have a name"),
         ({"messages": [USER, SAID | {"content": None}]}, "content of message 2 is missing"),
         ({"messages": [USER | {"content": None, "tool_calls": [CALL]}]}, "message 1 is missing"),
         (
             {"messages": [USER, {"from": "function_call", "value": "f(x)"}]},
-            "a tool call has a name",
+            "a tool call must have a name",
         ),
-        ({"messages": [USER, SAID], "tools": ["weather"]}, "a tool is a mapping with a name"),
+        ({"messages": [USER, SAID], "tools": ["weather"]}, "a tool must be a mapping with a name"),
         (
             {"messages": {"role": ["user", "assistant"], "content": ["a"]}},
             "columns of messages differ in length: role has 2, content has 1",

@@ -49,7 +49,7 @@ def test_pairs_of_which_not_all_are_right(name: str, values: tuple[Any, Any], wr
     pairs = [{"sentence1": "a", "sentence2": "b", name: value} for value in values]
     error = refused(Jsonl(train=write("x.jsonl", rows(*pairs))).read, SEARCHED)
     assert error.line == 2
-    assert f"{name} says how right it is" in error.problem
+    assert f"{name} grades the relevance" in error.problem
     same = write("same.jsonl", rows(pairs[0], pairs[0]))
     assert Jsonl(train=same).read(SEARCHED).splits["train"].num_rows == 2
 

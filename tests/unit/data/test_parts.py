@@ -109,7 +109,7 @@ def test_messages_of_one_role_are_joined_with_their_images(media: str, read_chat
     row = [{"role": "user", "content": "look"}, *asked({"type": "image", "path": "a.png"})]
     corpus = read_chat({"messages": row}, media=media)
     assert shown(corpus) == [["look", "\n", "[a]"], "red"]
-    assert "joined" in corpus.notes[0]
+    assert "merged" in corpus.notes[0]
 
 
 def test_tables_with_and_without_images_have_the_same_columns(media: str, read_chat: Any) -> None:
@@ -124,7 +124,7 @@ def test_tables_with_and_without_images_have_the_same_columns(media: str, read_c
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"messages": asked({"type": "image"})}, "names no file"),
+        ({"messages": asked({"type": "image"})}, "has no file"),
         ({"messages": asked({"type": "image", "path": "a.png", "url": "b"})}, "has path and url"),
         ({"messages": asked({"type": "image", "url": "https://x/a.png"})}, "URL of https"),
         (
@@ -133,14 +133,17 @@ def test_tables_with_and_without_images_have_the_same_columns(media: str, read_c
         ),
         ({"messages": asked({"type": "image", "path": "c.png"})}, "no image of this name"),
         ({"messages": asked({"type": "image", "path": "../rows.jsonl"})}, "no image of this name"),
-        ({"messages": asked({"type": "audio", "path": "a.png"})}, "of the type 'audio'"),
-        ({"messages": asked({"type": "text"})}, "holds no text"),
+        ({"messages": asked({"type": "audio", "path": "a.png"})}, "of type 'audio'"),
+        ({"messages": asked({"type": "text"})}, "has no text"),
         (
             {"messages": [SAID | {"content": [{"type": "image", "path": "a.png"}]}]},
-            "the assistant's and holds an image",
+            "by the assistant and has an image",
         ),
-        ({"messages": ["<image>", "x"], "images": []}, "1 marks <image> and 0 images"),
-        ({"messages": ["<image>", "x"], "images": ["a.png"] * 2}, "1 marks <image> and 2 images"),
+        ({"messages": ["<image>", "x"], "images": []}, "1 placeholders <image>, but 0 images"),
+        (
+            {"messages": ["<image>", "x"], "images": ["a.png"] * 2},
+            "1 placeholders <image>, but 2 images",
+        ),
         ({"messages": ["?", "<image>"], "images": ["a.png"]}, "the assistant says <image>"),
         ({"messages": ["<image>", "x"], "images": ["c.png"]}, "no image of this name"),
         ({"messages": ["<image>", "x"], "images": [3]}, "the image is missing"),
@@ -159,7 +162,7 @@ def test_a_mistake_is_refused_with_its_line(
 
 
 def test_without_a_place_for_images_the_key_is_named(read_chat: Any) -> None:
-    with pytest.raises(UserError, match="where the files lie is not known") as caught:
+    with pytest.raises(UserError, match="but the folder is unknown") as caught:
         read_chat({"messages": asked({"type": "image", "path": "a.png"})})
     assert "data.media" in str(caught.value.hint)
 
@@ -177,5 +180,5 @@ def test_the_same_is_asked_of_each_image(media: str, read_chat: Any) -> None:
         [["[a]", "What is this?"], "red"],
         [["[b]", "What is this?"], "blue"],
     ]
-    with pytest.raises(UserError, match="either what a field holds"):
+    with pytest.raises(UserError, match="either from a field"):
         read_chat(*rows, media=media, ask="What is this?", instruction="name")

@@ -91,7 +91,10 @@ class Stating:
     [
         ({"tokens": ["a"], "gold": ["O"], "predicted": ["O"]}, "it has no id"),
         ({"id": "1", "tokens": ["a"], "gold": ["O"]}, "'predicted' is missing"),
-        ({"id": "1", "tokens": ["a"], "gold": ["O"], "predicted": []}, "not a tag for each word"),
+        (
+            {"id": "1", "tokens": ["a"], "gold": ["O"], "predicted": []},
+            "not have a tag for each word",
+        ),
         ({"id": "1", "tokens": "a", "gold": ["O"], "predicted": ["O"]}, "'tokens': must be a list"),
         (
             {"id": "1", "tokens": ["a"], "gold": ["O"], "predicted": ["O"], "score": "x"},
@@ -147,5 +150,5 @@ def test_a_damaged_schema_is_reported(content, tmp_path):
 
 
 def test_a_result_that_does_not_tell(tmp_path):
-    with pytest.raises(UserError, match="does not say what the stored predictions hold"):
+    with pytest.raises(UserError, match="the fields of the stored predictions are unknown"):
         schema_of(result(None), tmp_path)

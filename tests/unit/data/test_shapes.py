@@ -30,7 +30,7 @@ def test_packed_files(ending: str, write, refused) -> None:
     assert Jsonl(train=path).read(LABELLED).splits["train"].num_rows == 99
     assert Text(train=path).read(DOCUMENTS).splits["train"].num_rows == 99
     error = refused(Jsonl(train=write("cut.jsonl", PACKED[ending][:-20])).read, LABELLED)
-    assert "damaged or cut off" in error.problem
+    assert "damaged or truncated" in error.problem
     assert "-dc" in error.hint
 
 

@@ -134,7 +134,7 @@ def test_cut_gzip(write, refused) -> None:
     path = write("x.conll.gz", content[: len(content) // 2])
     error = refused(Conll(train=path).read)
     assert error.file == path
-    assert "cut off" in error.problem
+    assert "truncated" in error.problem
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the superuser reads every file")
@@ -331,7 +331,7 @@ def test_examples_with_labels_of_their_own_say_why_none_is_left(write, refused, 
     path = write("x.csv", f"label,text\n{rows}")
     error = refused(Table(train=path, **{split: 0.2}).read)
     assert error.key == f"data.{split}"
-    assert "20 of 20 examples have a label that no other one has" in error.problem
+    assert "20 of 20 examples have a unique label" in error.problem
     assert "Check data.label" in str(error.hint)
     few = write("y.csv", "label,text\na,x\nb,y\n")
     error = refused(Table(train=few, **{split: 0.1}).read)
@@ -355,6 +355,6 @@ def test_what_a_cell_holds_is_shortened_where_it_is_shown(write, refused) -> Non
 def test_a_table_without_a_header_says_so(write, refused, first) -> None:
     path = write("x.csv", f"{first}\nanother text,good\n")
     error = refused(Table(train=path).read, LABELLED)
-    assert "the file has no header: name its 2 columns by data.columns=[...]" in str(error.hint)
+    assert "the file has no header. Name its 2 columns by data.columns=[...]" in str(error.hint)
     known = write("y.csv", "my words,what it is\na,b\n")
     assert "no header" not in str(refused(Table(train=known).read, LABELLED).hint)

@@ -116,15 +116,15 @@ def test_columns_that_cannot_be_found(write, refused) -> None:
         ({"s": "a"}, "the y is missing"),
         ({"y": "a"}, "the s is missing"),
         ({"s": None, "y": "a"}, "the s is missing"),
-        ({"s": 1, "y": "a"}, "the s is no text"),
+        ({"s": 1, "y": "a"}, "the s must be a text or a list"),
         ({"s": ["a", None], "y": "a"}, "the s is missing"),
         ({"s": "a", "y": None}, "the y is missing"),
         ({"s": "a", "y": ""}, "the y is empty"),
         ({"s": "a", "y": " \n"}, "the y is empty"),
         ({"s": "a", "y": []}, "the list of y is empty"),
         ({"s": "a", "y": ["b", ""]}, "the y is empty"),
-        ({"s": "a", "y": ["b", 2]}, "the y is no text"),
-        ({"s": "a", "y": {"b": "c"}}, "the y is no text"),
+        ({"s": "a", "y": ["b", 2]}, "the y must be a text or a list"),
+        ({"s": "a", "y": {"b": "c"}}, "the y must be a text or a list"),
         ({"s": "a \ud83d", "y": "b"}, "half of a surrogate pair"),
         ({"s": "a", "y": ["b", "\ud83d"]}, "half of a surrogate pair"),
     ],
@@ -140,7 +140,7 @@ def test_a_row_without_any_of_several_references(write, refused) -> None:
     path = write("x.csv", "s,a,b\nx,one,two\ny,,\n")
     error = refused(Table(train=path, source="s", target=["a", "b"]).read)
     assert error.line == 3
-    assert error.problem == "none of a, b holds a text"
+    assert error.problem == "none of a, b has a text"
 
 
 def test_an_empty_target_in_a_table(write, refused) -> None:

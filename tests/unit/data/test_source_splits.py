@@ -211,7 +211,7 @@ def test_a_share_of_training_keeps_labels_and_leaves_the_rest(write) -> None:
     assert half.splits["test"] == whole.splits["test"]
     for label, count in counts(whole.splits["train"]).items():
         assert counts(half.splits["train"])[label] == pytest.approx(count / 2, abs=1)
-    assert "train: 40 examples are learned from, a share of 0.5" in half.notes
+    assert "train: 40 examples are used for training, a share of 0.5" in half.notes
 
 
 def test_smaller_shares_lie_within_larger_ones(write) -> None:

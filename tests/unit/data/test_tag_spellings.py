@@ -31,7 +31,7 @@ def test_spellings(spelling: str, write, refused) -> None:
     options = {"scheme": "io"} if spelling == "io" else {}
     read = Conll(train=path, **options).read()
     assert read.splits["train"]["tags"].to_pylist() == USUAL
-    assert f"spelt otherwise ({spelling}" in read.notes[0]
+    assert f"another spelling ({spelling}" in read.notes[0]
     if options:
         assert "data.scheme=io" in refused(Conll(train=path).read).hint
 

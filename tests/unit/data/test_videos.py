@@ -79,13 +79,13 @@ def test_copies_are_known_by_their_frames(media, read_chat):
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"messages": ["<video>?", "red"], "videos": []}, "1 marks <video> and 0 videos"),
-        ({"messages": ["?", "red"], "videos": ["a.mp4"]}, "0 marks <video> and 1 videos"),
+        ({"messages": ["<video>?", "red"], "videos": []}, "1 placeholders <video>, but 0 videos"),
+        ({"messages": ["?", "red"], "videos": ["a.mp4"]}, "0 placeholders <video>, but 1 videos"),
         ({"messages": ["<video>?", "red"], "videos": ["d.mp4"]}, "no video of this name"),
         ({"messages": ["<video>?", "red"], "videos": [None]}, "the video is missing"),
-        ({"messages": ["<video>?", "red"], "videos": ["c.png"]}, "no video of a known format"),
+        ({"messages": ["<video>?", "red"], "videos": ["c.png"]}, "not a video of a known format"),
         ({"messages": ["<video>?", "red"], "videos": ["../media/../x"]}, "no video of this name"),
-        ({"messages": ["?", "<video>"], "videos": ["a.mp4"]}, "it writes texts alone"),
+        ({"messages": ["?", "<video>"], "videos": ["a.mp4"]}, "the assistant can only write text"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(row, problem, media, read_chat):
@@ -100,7 +100,7 @@ def test_a_mistake_is_named_with_its_line(row, problem, media, read_chat):
 )
 def test_a_video_on_another_machine_is_refused(name, media, read_chat):
     parts = [{"type": "video", "video": name}, {"type": "text", "text": "?"}]
-    with pytest.raises(UserError, match="a video is read from a file"):
+    with pytest.raises(UserError, match="a video must be a file"):
         read_chat({"messages": [{"role": "user", "content": parts}, SAID]}, media=media)
 
 

@@ -84,7 +84,7 @@ def test_a_limit_that_leaves_nothing_is_refused(ner_run, limit):
 
 @pytest.mark.parametrize("key", ["max_epochs=3", "profiler=simple", "strategy=ddp"])
 def test_what_belongs_to_a_training_alone_is_refused(ner_run, key):
-    with pytest.raises(UserError, match="has this settled") as caught:
+    with pytest.raises(UserError, match="cannot be changed after training") as caught:
         evaluate(ner_run, overrides=[f"trainer.{key}"])
     assert caught.value.key == f"trainer.{key.partition('=')[0]}"
 

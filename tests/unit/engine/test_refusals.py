@@ -62,7 +62,7 @@ def test_columns_that_a_task_reads_are_asked_for(task, key, wanted, tmp_path):
 def test_a_source_that_holds_no_dialogues_says_which_one_does(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text('{"messages": [{"role": "user", "content": "a"}]}\n', encoding="utf-8")
-    with pytest.raises(UserError, match="this source does not give") as caught:
+    with pytest.raises(UserError, match="this source does not have it") as caught:
         Jsonl(train=str(path)).read(DIALOGUES)
     assert (caught.value.key, caught.value.file) == ("data", str(path))
     assert "data=chat with data.messages=NAME" in caught.value.hint

@@ -65,7 +65,7 @@ def test_who_makes_it_again_is_reported(runs: dict[str, Path]) -> None:
 def test_numbers_side_by_side_are_distinguished(runs: dict[str, Path]) -> None:
     members = [collect.member_of(run) for run in runs.values()]
     assert collect.computed_apart(members) == [
-        "The runs were not computed alike: trainer.precision was 32-true, bf16-mixed."
+        "The runs were computed differently: trainer.precision was 32-true, bf16-mixed."
     ]
     assert collect.computed_apart(members[:1] * 2) == []
 
@@ -76,7 +76,7 @@ def test_a_run_evaluated_in_another_precision_says_so(
     from lushan.inference.reevaluate import evaluate
 
     monkeypatch.setattr("lushan.engine.computing.best_precision", lambda _: "32-true")
-    note = "trainer.precision is 32-true here, and was bf16-mixed in training"
+    note = "trainer.precision is 32-true here, but was bf16-mixed in training"
     assert note in evaluate(runs["bf16-mixed"], split="val")["notes"]
     assert note not in evaluate(runs["32-true"], split="val")["notes"]
 
@@ -104,7 +104,7 @@ def test_a_run_is_not_resumed_in_another_precision(
     with pytest.raises(UserError, match="had 'bf16-mixed' here") as caught:
         trained(tmp_path, *words, small=AUTO)
     assert caught.value.key == "trainer.precision"
-    assert "Resume it where" in str(caught.value.hint)
+    assert "Resume it with" in str(caught.value.hint)
     run = trained(tmp_path, *words, "trainer.elastic=true", small=AUTO)
     notes = read_json(run / "result.json")["notes"]
     assert any(n.startswith("resumed with trainer.precision 32-true") for n in notes)
@@ -115,7 +115,7 @@ def test_of_another_machine_it_is_said_and_of_another_setting_refused() -> None:
     before = {"threads": 2, "trainer.devices": 1}
     assert require_alike(before, dict(before)) == []
     assert require_alike(before, before | {"threads": 4}) == [
-        "resumed with threads 4, where it had 2: digits may differ"
+        "resumed with threads 4, instead of 2: last digits may differ"
     ]
     with pytest.raises(UserError) as caught:
         require_alike(before, before | {"trainer.devices": 2})

@@ -56,7 +56,7 @@ def adapted_run(tmp_path_factory, lm_run):
 @pytest.mark.slow
 def test_a_pipeline_writes_the_tokens_that_generate_writes(lm_run, folder):
     printed = export(lm_run, folder).lines
-    assert "the same as the run's own model" in printed[0]
+    assert "matches the run's model" in printed[0]
     assert printed[-1] == f"exported: {folder}"
     generator = open_generator(lm_run)
     settings = Settings(max_new_tokens=12, greedy=True)
@@ -107,13 +107,13 @@ def test_a_masked_language_model(masked_run, folder):
     export(masked_run, folder)
     fill = transformers.pipeline("fill-mask", str(folder))
     assert len(fill(f"the {fill.tokenizer.mask_token}")) > 1
-    with pytest.raises(UserError, match="writes no text"):
+    with pytest.raises(UserError, match="does not generate text"):
         open_generator(folder)
 
 
 def test_bf16(lm_run, folder):
     (printed, _) = export(lm_run, folder, dtype="bf16").lines
-    assert "bf16 moves outputs by" in printed
+    assert "bf16 changes outputs by" in printed
     made = transformers.AutoModelForCausalLM.from_pretrained(folder)
     assert made.dtype is torch.bfloat16
 
@@ -162,7 +162,7 @@ def test_heads_that_transformers_has_not_are_refused(ner_run, folder, monkeypatc
     loaded = load(ner_run)
     loaded.model.head = MLP(width=128, num_labels=5)
     monkeypatch.setattr(hf_folder, "load", lambda _: loaded)
-    with pytest.raises(UserError, match="no class with such a head") as caught:
+    with pytest.raises(UserError, match="no class with this head") as caught:
         export(ner_run, folder)
     assert caught.value.value == "mlp"
     assert not folder.exists()
@@ -173,7 +173,7 @@ def test_heads_that_transformers_has_not_are_refused(ner_run, folder, monkeypatc
 
 def test_an_adapter_is_merged(adapted_run, folder):
     printed = export(adapted_run, folder).lines
-    assert "the same as the run's own model" in printed[0]
+    assert "matches the run's model" in printed[0]
     made = transformers.AutoModelForCausalLM.from_pretrained(folder)
     assert not any("lora" in name for name, _ in made.named_parameters())
 
@@ -181,7 +181,7 @@ def test_an_adapter_is_merged(adapted_run, folder):
 def test_an_adapter_alone(adapted_run, folder, lm_run):
     peft = pytest.importorskip("peft")
     printed = export(adapted_run, folder, adapter=True).lines
-    assert "on its base the same" in printed[0]
+    assert "on its base it matches" in printed[0]
     assert {"adapter_config.json", "adapter_model.safetensors"} <= {
         path.name for path in folder.iterdir()
     }
@@ -239,7 +239,7 @@ def test_a_model_that_became_another_is_not_written(lm_run, folder, monkeypatch)
         write(spec, *args)
 
     monkeypatch.setattr(hf_folder, "write", spoiled)
-    with pytest.raises(RunFailed, match="not the run's"):
+    with pytest.raises(RunFailed, match="does not match the run's"):
         export(lm_run, folder)
     assert list(folder.parent.iterdir()) == []
 

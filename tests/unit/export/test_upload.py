@@ -99,7 +99,11 @@ def test_a_hub_that_refuses_is_said_and_the_folder_stays(reviews_run, tmp_path, 
 
 @pytest.mark.parametrize(
     ("token", "repo", "problem"),
-    [("", "me/model", "no token"), ("hf_test", "model", "no name"), ("hf_test", "a b/c", "name")],
+    [
+        ("", "me/model", "no Hub token"),
+        ("hf_test", "model", "not a repository name"),
+        ("hf_test", "a b/c", "name"),
+    ],
 )
 def test_what_cannot_be_uploaded_is_refused_before_any_work(
     token, repo, problem, tmp_path, hub, monkeypatch

@@ -35,7 +35,7 @@ def test_a_run_guards_by_its_validation_split(reviews_run, cli_inside, lm_run):
 def test_options_without_a_guard(cli_inside, lm_run):
     done = cli_inside("generate", lm_run, "--prompt", "a", "--guard-rate", 0.1)
     assert done.code == 2
-    assert "goes with --guard" in done.err
+    assert "requires --guard" in done.err
 
 
 def test_a_run_of_another_task_is_no_guard(ner_run, cli_inside, lm_run):

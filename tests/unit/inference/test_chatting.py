@@ -64,7 +64,13 @@ def test_commands(talk, tmp_path):
     assert [m["role"] for m in saved] == ["system", "user", "assistant"]
     assert saved[1]["content"] == "/slash"
     assert (tmp_path / "there.jsonl").read_text() == "mine"
-    for note in ("started over", "is there already", "where to?", "no /nothing", "/system TEXT"):
+    for note in (
+        "started over",
+        "exists already",
+        "the file is missing: /save FILE",
+        "unknown command /nothing",
+        "/system TEXT",
+    ):
         assert note in done.err
     assert len(done.out.splitlines()) == 2
 
@@ -78,7 +84,7 @@ def test_a_model_without_a_template_continues_all_of_it(talk, lm_run):
     done = talk("the film", "/system no", " and", run=lm_run)
     assert done.code == 0, done.err
     assert "has no chat template" in done.err
-    assert "there are no system messages" in done.err
+    assert "system messages need a chat template" in done.err
     assert talk("a", run=lm_run, ways=("--system", "x")).code == 2
 
 
@@ -262,4 +268,4 @@ def test_tools_and_their_results(talk, tmp_path):
     saved = json.loads((tmp_path / "talk.jsonl").read_text(encoding="utf-8"))
     assert saved["tools"] == [tool]
     assert [m["role"] for m in saved["messages"]] == ["user", "assistant", "tool", "assistant"]
-    assert "what is the result?" in done.err
+    assert "the result is missing" in done.err

@@ -161,14 +161,14 @@ def test_a_changed_description_is_refused(pair, ner_folder, texts, cli_inside):
     assert pair[0] in text
     path.write_text(text.replace(*pair, 1))
     done = cli_inside("predict", ner_folder, "--input", texts)
-    assert (done.code, f"{path}: this is not what was exported" in done.err) == (2, True)
+    assert (done.code, f"{path}: this file was changed after the export" in done.err) == (2, True)
 
 
 def test_a_model_of_another_place_has_no_task(ner_folder, texts, cli_inside):
     (ner_folder / exported.FILE).unlink()
     done = cli_inside("predict", ner_folder, "--input", texts)
     assert done.code == 2
-    assert "not the folder of a run" in done.err
+    assert "not a run folder" in done.err
 
 
 def test_weights_that_predict_would_not_find_are_not_written(ner_run, folder, monkeypatch):
@@ -206,7 +206,7 @@ def own_run(tmp_path_factory):
 @pytest.mark.slow
 def test_a_task_of_ones_own_is_exported(own_run, folder, texts, cli_inside):
     printed = export(own_run, folder).lines
-    assert "the same as the run's own model" in printed[0]
+    assert "matches the run's model" in printed[0]
     assert type(transformers.AutoModel.from_pretrained(folder)).__name__ == "BertModel"
     assert predicted(cli_inside, folder, texts) == predicted(cli_inside, own_run, texts)
     text = (folder / "README.md").read_text()
@@ -280,7 +280,7 @@ def test_an_image_classifier(folder):
         ask=ask,
         expected=expected,
     )
-    assert "the same as the run's own model: 6 outputs" in proved(spec, folder)
+    assert "matches the run's model: 6 outputs" in proved(spec, folder)
     names = {path.name for path in folder.iterdir()}
     assert names == {"config.json", "model.safetensors", "preprocessor_config.json"}
     assert json.loads((folder / "config.json").read_text())["id2label"]["1"] == "dog"
@@ -311,7 +311,7 @@ def test_a_model_without_a_pipeline(reviews_run, folder):
         ask=ask,
         expected=expected,
     )
-    assert "the same as the run's own model" in proved(spec, folder)
+    assert "matches the run's model" in proved(spec, folder)
     shown = card.card_of(loaded, Written(spec.usage, spec.notes, []))
     assert "from transformers import AutoModelForQuestionAnswering, AutoTokenizer\n" in shown
     assert "pipeline_tag" not in shown

@@ -115,7 +115,7 @@ def test_commands_of_a_chat_show_and_save_an_image(generator, picture, tmp_path,
     terminal._answer("what colour?")
     terminal._obey(f"/save {tmp_path / 'saved.jsonl'}")
     terminal._obey("/image nowhere.png")
-    assert "is shown with the next message" in notes[0]
+    assert "is attached to the next message" in notes[0]
     assert "error" in notes[-1]
     kept = json.loads((tmp_path / "saved.jsonl").read_text())
     assert kept["messages"][0]["content"][0] == {"type": "image", "path": str(picture)}
@@ -134,12 +134,12 @@ def test_a_mistake_in_a_prompt_is_refused(run, chat_run, picture, cli_inside, tm
     assert "blue.png cannot be read" in done.err
     done = cli_inside("generate", str(chat_run), "--prompt", "a", "--image", str(picture))
     assert done.code == 2
-    assert "sees no images" in done.err
+    assert "does not accept images" in done.err
     done = cli_inside(
         "generate", str(chat_run), "--input", written(tmp_path / "other.jsonl", said("red.png"))
     )
     assert done.code == 2
-    assert "makes texts alone" in done.err
+    assert "only supports text" in done.err
 
 
 def test_a_report_shows_the_image_beside_question_gold_and_answer(run, cli_inside, tmp_path):
@@ -164,7 +164,7 @@ def test_what_is_exported_answers_as_the_run_does(run, picture, cli_inside, tmp_
     out = tmp_path / "out"
     done = cli_inside("export", str(run), str(out))
     assert done.code == 0, done.err
-    assert "the same as the run's own model" in done.out + done.err
+    assert "matches the run's model" in done.out + done.err
     model: Any = transformers.AutoModelForImageTextToText.from_pretrained(out)
     processor: Any = transformers.AutoProcessor.from_pretrained(out)
     content = [{"type": "image", "path": str(picture)}, {"type": "text", "text": "what colour?"}]
@@ -230,5 +230,5 @@ def test_a_processor_that_knows_no_tokens_of_images_is_refused():
         def __init__(self) -> None:
             """Do nothing."""
 
-    with pytest.raises(UserError, match="does not say which tokens"):
+    with pytest.raises(UserError, match="does not define image tokens"):
         ImageReader(Other())

@@ -99,7 +99,7 @@ def test_truncated_texts_are_counted_by_the_pieces(reviews_run, tmp_path, monkey
     pieces.predict(reviews_run, input=file, output=tmp_path / "p", examples=3, notes=noted)
     assert noted == notes
     assert noted[-1].startswith("2 of 13 texts are longer than 512 tokens")
-    assert noted[-1].endswith("--stride 128 reads them whole, in windows")
+    assert noted[-1].endswith("--stride 128 reads them in full, in windows")
     assert len(loads) == 1  # by what predicts, and never to report
 
 

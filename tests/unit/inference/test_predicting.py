@@ -131,7 +131,7 @@ def test_a_run_on_sample_data_is_evaluated_on_a_file(lm_run, tmp_path, cli_insid
     file.write_text("A cat sat on the mat.\n\nA dog ran home.\n", encoding="utf-8")
     alone = cli_inside("eval", lm_run, f"data.test={file}")
     assert alone.code == 2
-    assert "Name the format too: data=conll" in alone.err
+    assert "Set the format too: data=conll" in alone.err
     for order in ([f"data.test={file}", "data=text"], ["data=text", f"data.test={file}"]):
         done = cli_inside("eval", lm_run, *order)
         assert done.code == 0, done.err
@@ -139,7 +139,7 @@ def test_a_run_on_sample_data_is_evaluated_on_a_file(lm_run, tmp_path, cli_insid
     wrong = cli_inside("eval", lm_run, "data=conl", f"data.test={file}")
     assert (wrong.code, "Did you mean data=conll?" in wrong.err) == (2, True), wrong.err
     there = cli_inside("predict", lm_run, "--input", file, "data=text")
-    assert (there.code, "As in data.KEY=VALUE." in there.err) == (2, True), there.err
+    assert (there.code, "For example, data.KEY=VALUE." in there.err) == (2, True), there.err
 
 
 def test_the_advice_of_transformers_is_kept_off_the_terminal(lm_run):

@@ -90,7 +90,7 @@ def test_a_video_is_asked_about_in_a_file_a_prompt_and_a_chat(
     monkeypatch.setattr(terminal, "note", notes.append)
     terminal._obey(f"/image {video}")
     assert len(terminal.images) == 3
-    assert "is shown with the next message" in notes[0]
+    assert "is attached to the next message" in notes[0]
 
 
 @pytest.mark.parametrize("content", [b"", b"no video"])

@@ -35,5 +35,5 @@ def test_consent_to_code_goes_along_and_is_not_taken_back(tmp_path):
 
 
 def test_a_folder_that_only_another_machine_has_is_refused(tmp_path):
-    with pytest.raises(UserError, match="not on this machine"):
+    with pytest.raises(UserError, match="does not exist on this machine"):
         CommandLine(tmp_path / "missing", quiet=False, remote_code=False).apply()

@@ -89,7 +89,7 @@ def test_tests_over_examples_take_its_statistics(runs):
     assert brier.metric == "test/brier"
     assert brier.contrast.p is not None
     assert ece.contrast.p is None
-    assert "ece does not follow from what is stored of each example" in ece.contrast.why
+    assert "ece cannot be computed from the stored statistics of examples" in ece.contrast.why
     assert ece.contrast.effect == pytest.approx(ece.b - ece.a)
     read = differences.reader()
     counted = differences.count_together([member_of(run) for run in runs], "test/brier", read)
@@ -221,12 +221,12 @@ def test_the_least_repetitive_checkpoint_is_kept(tmp_path):
         (REVIEWS, "x._target_=torchmetrics.text.bert.BERTScore", "x._target_", "not allowed"),
         (REVIEWS, "x._target_=torchmetrics.text.ROUGEScore", "x._target_", "not allowed"),
         (REVIEWS, "x._target_=torchmetrics.MetricCollection", "x._target_", "not allowed"),
-        (REVIEWS, "x=3", "x", "must name what it calls"),
+        (REVIEWS, "x=3", "x", "this group needs a _target_"),
         (
             REVIEWS,
             "accuracy._target_=torchmetrics.classification.MulticlassAccuracy",
             "accuracy",
-            "of this name",
+            "already has a metric with this name",
         ),
         (REVIEWS, "x._target_=torch.optim.AdamW", "x", "no metric|cannot be made|params"),
         (REVIEWS, "x._target_=tests.helpers.own_metrics.Unnamed", "x", "by its name"),
@@ -240,7 +240,7 @@ def test_the_least_repetitive_checkpoint_is_kept(tmp_path):
             ["task=causal_lm", *command.LANGUAGE],
             "x._target_=torchmetrics.text.WordErrorRate",
             "x",
-            "predicts nothing that a metric of torchmetrics takes",
+            "predictions of this task do not fit",
         ),
     ],
 )

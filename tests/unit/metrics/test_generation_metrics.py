@@ -259,8 +259,8 @@ def test_empty_texts() -> None:
         assert report.metrics[name] == 0
     assert report.notes[2:] == [
         "1 of 2 generated texts are empty",
-        "1 of 3 references hold nothing that ROUGE counts: letters other than a to z, digits and "
-        "CJK characters do not",
+        "1 of 3 references have nothing that ROUGE counts: it only counts a to z, digits and CJK "
+        "characters",
     ]
     assert score([""], [[""]]).metrics["exact_match"] == 1
     assert score([""], [[""]]).metrics["rouge1"] == 0

@@ -175,7 +175,7 @@ def test_no_entities(tmp_path: Path) -> None:
         ("a O\n", "a O\nb O\n", 2, "'b' here, the end of the sentence in"),
         ("a O\n\nb O\n", "a O\nb O\n", 2, "'b' here"),
         ("a O\n", "a O\n\n\nb O\n", 4, "2 sentences, but 1 in"),
-        ("a O\n", "a PER\n", 1, "belong to no one scheme"),
+        ("a O\n", "a PER\n", 1, "match no scheme"),
         ("a B-X\nb E-X\n", "a B-X\nb L-X\nc Q\n", 2, ""),
         ("a O\n", "\n\n", None, "the file is empty"),
     ],
@@ -194,7 +194,7 @@ def test_longer_gold_is_named(tmp_path: Path) -> None:
 
 def test_wrong_columns_and_bytes(tmp_path: Path) -> None:
     error = refusal(tmp_path, "a O\nb\n", "a O\n", gold_column=1)
-    assert "1 column (separated by blanks), and most lines have 2" in str(error)
+    assert "1 column (separated by blanks), but most lines have 2" in str(error)
     assert error.line == 2
     error = refusal(tmp_path, "a O\n", "a O\n", pred_column=3)
     assert str(error).endswith("there is no column 3: line 1 has 2 (found 3)")
@@ -207,7 +207,7 @@ def test_wrong_columns_and_bytes(tmp_path: Path) -> None:
         score(tmp_path / "none", bad)
     damaged = tmp_path / "x.gz"
     damaged.write_bytes(gzip.compress(b"a O\n" * 100)[:20])
-    with pytest.raises(UserError, match="damaged or cut off"):
+    with pytest.raises(UserError, match="damaged or truncated"):
         score(damaged, bad)
 
 

@@ -35,7 +35,7 @@ def test_every_auto_class_has_a_model_or_says_that_it_has_none(name: str) -> Non
 
 @pytest.mark.parametrize("name", ["AutoConfig", "AutoTokenizer", "NoSuchThing", "causal_lm"])
 def test_what_is_no_auto_class_of_models_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match="no Auto class of models"):
+    with pytest.raises(UserError, match="no Auto class with this name"):
         class_of(transformers.BertConfig, name)
 
 

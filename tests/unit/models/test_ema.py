@@ -98,5 +98,5 @@ def test_state_goes_on_bit_for_bit(tmp_path) -> None:
 
 def test_another_models_state_is_refused() -> None:
     state = EMA(nn.Linear(3, 1), decay=0.9, warmup=True).state_dict()
-    with pytest.raises(RunFailed, match="another model"):
+    with pytest.raises(RunFailed, match="does not match this model"):
         EMA(model(), decay=0.9, warmup=True).load_state_dict(state)

@@ -165,7 +165,7 @@ def test_a_head_need_not_say_that_it_is_not_structured() -> None:
         (Narrow, ALLOWED, "(1, 2, 2), not (1, 2, 3)"),
         (Narrow, None, "(2, 2), not (2, 3)"),
         (Unfinished, ALLOWED, "has no nll"),
-        (heads.CRF, None, "sequences of tags"),
+        (heads.CRF, None, "tag sequences"),
     ],
 )
 def test_what_is_no_head_is_refused_before_training(head, allowed, printed) -> None:

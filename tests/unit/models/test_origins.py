@@ -63,7 +63,7 @@ def test_weights_that_a_checkpoint_lacks_are_fresh():
 
 def test_weights_of_a_run_are_not_given_tokens_of_another_training_text(ner_run, tmp_path):
     """Of the same number: only the tokens themselves show it."""
-    with pytest.raises(UserError, match="ids are other tokens to the weights") as caught:
+    with pytest.raises(UserError, match="ids are different tokens for the weights") as caught:
         prepared(tmp_path, f"ckpt_path={ner_run}/checkpoints/best")
     assert caught.value.key == "processor"
     assert f"processor.path={ner_run}" in str(caught.value.hint)
@@ -73,7 +73,7 @@ def test_weights_are_not_given_the_tokenizer_of_another_folder(ner_run, reviews_
     small = [line for line in SMALL if not line.startswith(("model", "processor"))]
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
     lines = [f"init_from={ner_run}", f"processor.path={reviews_run}", "task=ner", *small, *places]
-    with pytest.raises(UserError, match="ids are other tokens to the weights"):
+    with pytest.raises(UserError, match="ids are different tokens for the weights"):
         built(lines)
 
 
@@ -97,7 +97,7 @@ def test_a_few_tokens_may_be_renamed_and_are_reported(tmp_path):
     renamed = vocabulary(tmp_path / "renamed", [*tokens[:-1], "<call>"])
     note = require_same_ids(renamed, path, key="model.path")
     assert "1 of 100 ids" in note
-    assert "99 is '<call>' here and was 't97' there" in note
+    assert "99 is '<call>' here, but 't97' there" in note
     moved = vocabulary(tmp_path / "moved", [*tokens[:2], "new", *tokens[2:]])
     with pytest.raises(UserError, match="98 of 100 ids"):
         require_same_ids(moved, path, key="model.path")

@@ -48,14 +48,14 @@ def test_a_stream_is_counted_and_continued(reviews_run, label, tmp_path, cli_ins
 @pytest.mark.parametrize(
     ("ways", "why"),
     [
-        (("--watch", "nothing"), "There are"),
+        (("--watch", "nothing"), "Labels: "),
         (("--source", "none.jsonl"), "no such file"),
         (("--window", "soon"), "--window"),
         (("--false-alarms", "many"), "--false-alarms"),
-        (("--false-alarms", "1/h"), "tenth window"),
+        (("--false-alarms", "1/h"), "ten windows"),
         (("--rise", "1"), "above 1"),
         (("--every", "0"), "--every: must be 1 s or more"),
-        (("--changes", "x"), "goes with --replay"),
+        (("--changes", "x"), "requires --replay"),
         (("--replay", "--follow"), "--follow"),
         (("--webhook", "file:///etc/passwd"), "--webhook"),
         (("--command", "'"), "--command"),

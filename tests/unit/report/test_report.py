@@ -335,9 +335,9 @@ def test_mistakes_of_the_command(place, cli_inside, tmp_path):
     for words, printed in (
         (["empty", "-o", "site"], "lushan report empty/study.yaml"),
         (["nowhere", "-o", "site"], "there is no such folder"),
-        (["empty/study.yaml", "outputs", "-o", "site"], "of one study"),
-        (["empty/study.yaml", "-o", "site", "--title", "x"], "a title of its own"),
-        (["outputs", "-o", "outputs"], "holds what is not of a report"),
+        (["empty/study.yaml", "outputs", "-o", "site"], "only one study"),
+        (["empty/study.yaml", "-o", "site", "--title", "x"], "sets its own title"),
+        (["outputs", "-o", "outputs"], "contains other files than a report"),
     ):
         done = cli_inside("report", *words)
         assert done.code == 2, words
@@ -358,7 +358,7 @@ def test_a_study_of_which_nothing_has_run(cli_inside, tmp_path):
     page = (tmp_path / "site/index.html").read_text("utf-8")
     assert "0 of 2 runs complete" in page
     assert "undecided" in page
-    assert "There is no table: no run is complete yet." in page
+    assert "No table: no run is complete yet." in page
 
 
 def test_a_report_does_without_torch(place, tmp_path):

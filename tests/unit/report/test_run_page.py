@@ -51,7 +51,7 @@ def test_absolute_paths_are_reported_from_where_one_is(ner_run, tmp_path, monkey
 
 
 def test_a_run_that_is_not_complete_has_no_page(tmp_path):
-    with pytest.raises(UserError, match="not the folder of a run"):
+    with pytest.raises(UserError, match="not a run folder"):
         run_page.write(tmp_path, tmp_path / "README.md")
     (tmp_path / "config.yaml").write_text("{}\n")
     with pytest.raises(UserError, match="not complete"):

@@ -32,7 +32,7 @@ def built(corpus, tmp_path, cli_inside):
     done = cli_inside("index", "build", str(corpus), "--model", "bm25", "--output", "words")
     assert done.code == 0, done.err
     assert "words: 3 documents, bm25" in done.out
-    assert "1 of 5 rows hold the text of an earlier one" in done.err
+    assert "1 of 5 rows repeat an earlier text" in done.err
     assert "1 rows are blank" in done.err
     return tmp_path / "words"
 
@@ -47,7 +47,7 @@ def test_a_query_finds_its_document(built, cli_inside):
 def test_a_document_without_a_word_of_the_query_is_not_found(built, tmp_path, cli_inside):
     done = cli_inside("search", "words", "zebra")
     assert (done.code, done.out) == (0, "")
-    assert "no document has a word of the query" in done.err
+    assert "no document contains a word of the query" in done.err
     assert json.loads(cli_inside("search", "words", "zebra", "--json").out) == []
     (tmp_path / "questions.txt").write_text("zebra\nbarn\n", encoding="utf-8")
     rows = cli_inside("search", "words", "--input", str(tmp_path / "questions.txt")).out
@@ -105,7 +105,7 @@ def test_a_run_makes_an_index_that_bm25_is_joined_with(built, corpus, tmp_path, 
     done = cli_inside("search", "vectors", "what is red", "--json")
     assert len(json.loads(done.out)) == 3
     refused = cli_inside(*make, "--pooling", "mean")
-    assert (refused.code, "the run has its own" in refused.err) == (2, True)
+    assert (refused.code, "the run already sets this" in refused.err) == (2, True)
     for fusion in ("zscore", "rrf"):
         done = cli_inside("search", "words", "vectors", "庐山", "--fusion", fusion, "--json")
         assert len(json.loads(done.out)) == 3, done.err
@@ -152,7 +152,7 @@ def test_an_approximate_index_is_searched_and_evaluated(corpus, built, tmp_path,
     cli_inside(*make, "--output", "vectors")
     done = cli_inside(*make, "--output", "graph", "--index", "hnsw")
     assert done.code == 0, done.err
-    assert "hnsw: 100.0 % of the exact ten nearest of documents are found" in done.err
+    assert "hnsw: 100.0 % of the exact ten nearest documents are found" in done.err
     exact, near = (
         json.loads(cli_inside("search", name, "what is red", "--json").out)
         for name in ("vectors", "graph")
@@ -163,8 +163,11 @@ def test_an_approximate_index_is_searched_and_evaluated(corpus, built, tmp_path,
     one, other = (cli_inside("search", name, *options) for name in ("vectors", "graph"))
     assert one.out == other.out
     done = cli_inside("search", "words", "graph", "what is red")
-    assert (done.code, "scores of all documents are joined" in done.err) == (2, True)
-    for model, kind, problem in (("bm25", "hnsw", "searched exactly"), ("bm25", "x", "no such")):
+    assert (done.code, "fusion needs scores of all documents" in done.err) == (2, True)
+    for model, kind, problem in (
+        ("bm25", "hnsw", "only supports exact search"),
+        ("bm25", "x", "unknown index"),
+    ):
         done = cli_inside(
             "index", "build", str(corpus), "--model", model, "--output", "o", "--index", kind
         )
@@ -211,7 +214,7 @@ def test_a_damaged_index_is_refused_by_its_file(built, cli_inside):
     settings = json.loads((built / "index.json").read_text())
     settings["files"]["../x"] = "0"
     (built / "index.json").write_text(json.dumps(files.proved(settings)))
-    assert "an index has other files" in cli_inside("search", "words", "x").err
+    assert "unexpected files for an index" in cli_inside("search", "words", "x").err
     (built / "index.json").write_text("{")
     assert cli_inside("search", "words", "x").code == 2
 
@@ -238,7 +241,7 @@ def test_an_index_of_anybody_has_its_form(changed, built, cli_inside):
 def test_what_was_changed_in_its_description_is_refused(built, cli_inside):
     path = built / "index.json"
     path.write_text(path.read_text().replace('"count": 3', '"count": 4'))
-    assert "index.json: this is not what was written" in cli_inside("search", "words", "x").err
+    assert "index.json: this file was changed" in cli_inside("search", "words", "x").err
 
 
 @pytest.mark.fault(82)
@@ -255,7 +258,7 @@ def test_its_documents_have_their_form(line, built, cli_inside):
 def test_a_folder_that_holds_more_is_not_replaced(name, built, cli_inside):
     (built / name).write_text("{}")
     done = cli_inside("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "words")
-    assert (done.code, "not an index alone" in done.err) == (2, True)
+    assert (done.code, "more than an index" in done.err) == (2, True)
     assert (built / name).read_text() == "{}"
 
 
@@ -307,15 +310,15 @@ def test_an_index_that_was_made_to_deceive_is_refused(built, cli_inside, name, c
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("search", "nowhere", "x"), "this is no index"),
-        (("search", "words"), "an index and a query are needed"),
-        (("search", "words", "x", "--fusion", "sum"), "no such fusion"),
-        (("search", "words", "x", "--relevant", "text"), "goes with --input"),
-        (("search", "words", "--input", "corpus.jsonl", "--negatives", "2"), "with --relevant"),
+        (("search", "nowhere", "x"), "this is not an index"),
+        (("search", "words"), "an index and a query are required"),
+        (("search", "words", "x", "--fusion", "sum"), "unknown fusion"),
+        (("search", "words", "x", "--relevant", "text"), "requires --input"),
+        (("search", "words", "--input", "corpus.jsonl", "--negatives", "2"), "requires --relevant"),
         (("index", "build", "none.jsonl", "--model", "bm25", "--output", "o"), "no such file"),
         (
             ("index", "build", "corpus.jsonl", "--model", "bm25", "--output", "."),
-            "not an index alone",
+            "more than an index",
         ),
         (
             (*BUILD, "--text", "b"),
@@ -323,16 +326,16 @@ def test_an_index_that_was_made_to_deceive_is_refused(built, cli_inside, name, c
         ),
         (
             (*BUILD, "--pooling", "cls"),
-            "bm25 has none",
+            "bm25 does not have this option",
         ),
-        (("index", "build", "twice.jsonl", *BUILD[3:]), "--id null numbers them by line"),
+        (("index", "build", "twice.jsonl", *BUILD[3:]), "--id null uses line numbers"),
         (("index", "build", "other.jsonl", *BUILD[3:]), "Write --text NAME; the fields are: of."),
         (("search", "words", "--input", "other.jsonl"), "Write --query NAME; the fields are: of."),
         (("search", "words", "--input", "corpus.jsonl", "--relevant", "no"), "--relevant"),
-        (("index", "build", "corpus.jsonl", "--model", ".", "--output", "o"), "not the folder of"),
-        (("search", "words", "x", "--output", "o"), "goes with --input"),
-        (("search", "words", "x", "--candidates", "5"), "goes with --rerank"),
-        ((*SOUGHT, "--output", "o"), "goes with --negatives"),
+        (("index", "build", "corpus.jsonl", "--model", ".", "--output", "o"), "not a run folder"),
+        (("search", "words", "x", "--output", "o"), "requires --input"),
+        (("search", "words", "x", "--candidates", "5"), "requires --rerank"),
+        ((*SOUGHT, "--output", "o"), "requires --negatives"),
         ((*SOUGHT, "--top-k", "5"), "evaluates whole rankings"),
         ((*SOUGHT, "--negatives", "2", "--top-k", "5"), "--top-k"),
     ],
@@ -372,5 +375,5 @@ def test_indexes_of_different_corpora_are_not_joined(built, tmp_path):
     options = {"model": "bm25", "options": {}, "notes": notes}
     index.build(["1"], ["another"], tmp_path / "other", **options)
     opened = [index.open_index(tmp_path / name, notes) for name in ("words", "other")]
-    with pytest.raises(UserError, match="these documents are not those of"):
+    with pytest.raises(UserError, match="the documents differ from those of"):
         search.require_same_documents(opened)

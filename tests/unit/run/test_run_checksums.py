@@ -75,7 +75,7 @@ def test_a_file_that_was_added_is_refused_where_it_would_be_read(run):
         (run / name).write_text("mine", encoding="utf-8")
     assert verified(run, "processor") == run / "processor"
     (run / "processor" / "added_tokens.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(UserError, match="has not written"):
+    with pytest.raises(UserError, match="does not belong"):
         verified(run, "processor")
 
 

@@ -26,7 +26,7 @@ def done(carried_out):
             "token": {"B-PER": scores(0.75, 10)},
         },
     }
-    extra = {"notes": ["2 words were cut off"], "best_step": 6, "steps": 9}
+    extra = {"notes": ["2 words were truncated"], "best_step": 6, "steps": 9}
     return dataclasses.replace(carried_out().result(), extra=extra, reports=reports)
 
 
@@ -41,12 +41,12 @@ def test_metrics_with_intervals_then_classes_then_notes(done):
         "地名                 50.00          -   25.00        4",
         "PER                  50.00          -  100.00       10",
         "evaluated: the weights of step 6 of 9",
-        "note: 2 words were cut off",
+        "note: 2 words were truncated",
     ]
 
 
 def test_a_note_that_was_printed_when_the_run_began_is_not_printed_again(done):
-    begun = dataclasses.replace(done, announced=("2 words were cut off",))
+    begun = dataclasses.replace(done, announced=("2 words were truncated",))
     assert "cut off" not in closing_text(begun)
     assert begun.to_dict() == done.to_dict()
 

@@ -33,7 +33,7 @@ def test_it_replaces_a_file_and_leaves_nothing_behind(tmp_path):
 def test_a_device_or_a_pipe_is_not_replaced(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(UserError, match="no regular file"):
+    with pytest.raises(UserError, match="not a regular file"):
         files.atomic_write(pipe, "one")
     assert pipe.is_fifo()
     assert names(tmp_path) == ["pipe"]

@@ -140,7 +140,7 @@ def test_a_lost_result_is_no_result(folder, carried_out):
     carried_out()
     folder.result_json.unlink()
     assert folder.status().state == "interrupted"
-    assert "gone" in folder.status().reason
+    assert "missing" in folder.status().reason
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "happy"}'])
@@ -211,11 +211,11 @@ def test_the_identity_is_that_of_the_config_with_its_secrets(folder, config):
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(UserError, match="not the folder of a run"):
+    with pytest.raises(UserError, match="not a run folder"):
         read_config(tmp_path)
     (tmp_path / "0a1b").mkdir()
     (tmp_path / "0a1b" / "config.yaml").write_text("a: 1")
-    with pytest.raises(UserError, match="a folder of 1 run, not the folder of a run") as caught:
+    with pytest.raises(UserError, match="a folder of 1 run, not a run folder") as caught:
         read_config(tmp_path)
     assert str(tmp_path / "0a1b") in (caught.value.hint or "")
     (tmp_path / "config.yaml").write_text("a: [")

@@ -149,7 +149,7 @@ def test_lookup_tells_null_from_nothing():
 
 @pytest.mark.parametrize("name", [".", "a\0b", "a\nb"])
 def test_what_names_no_folder_below_is_refused(name):
-    with pytest.raises(UserError, match="becomes a folder below"):
+    with pytest.raises(UserError, match="used as a folder name below"):
         run_path({"name": name, "paths": {"output_dir": "outputs"}})
 
 

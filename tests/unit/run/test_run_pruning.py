@@ -68,9 +68,9 @@ def test_a_complete_run_loses_none_of_its_results(make, tmp_path):
     folder = make("a", complete=True)
     before = hashes(folder)
     assert planned(tmp_path) == {
-        ".tmp-encoder": "left by a killed writer",
-        "step-000000003": "a state of a complete run",
-        "step-000000006": "a state of a complete run",
+        ".tmp-encoder": "temporary file of a killed process",
+        "step-000000003": "checkpoint of a complete run",
+        "step-000000006": "checkpoint of a complete run",
     }
     freed, left = cleanup.execute(cleanup.plan(tmp_path))
     assert (freed, left) == (2002, [])
@@ -81,13 +81,13 @@ def test_a_complete_run_loses_none_of_its_results(make, tmp_path):
 
 def test_a_run_that_may_go_on_keeps_its_states(make, tmp_path):
     make("a")
-    assert planned(tmp_path) == {".tmp-encoder": "left by a killed writer"}
-    assert planned(tmp_path, 5) == {".tmp-encoder": "left by a killed writer"}
+    assert planned(tmp_path) == {".tmp-encoder": "temporary file of a killed process"}
+    assert planned(tmp_path, 5) == {".tmp-encoder": "temporary file of a killed process"}
 
 
 def test_an_old_one_keeps_its_best_weights(make, tmp_path):
     folder = make("a", old=True)
-    assert planned(tmp_path) == {".tmp-encoder": "left by a killed writer"}
+    assert planned(tmp_path) == {".tmp-encoder": "temporary file of a killed process"}
     cleanup.execute(cleanup.plan(tmp_path, 5))
     assert [path.name for path in folder.checkpoints.iterdir()] == ["best-000000003"]
 
@@ -119,7 +119,7 @@ def test_a_cache_that_was_not_read(tmp_path):
     (cache / "old").write_text("x")
     os.utime(cache / "old", (OLD, OLD))
     assert planned(tmp_path) == {}
-    assert planned(tmp_path, 5) == {"old": "cached, and not read since"}
+    assert planned(tmp_path, 5) == {"old": "unused cache"}
 
 
 def test_the_command_says_first_what_it_would_do(make, cli_inside, tmp_path):
@@ -127,7 +127,7 @@ def test_the_command_says_first_what_it_would_do(make, cli_inside, tmp_path):
     shown = cli_inside("runs", "--prune")
     assert shown.code == 0
     assert shown.out.splitlines()[-1] == "2.0 kB in 3 places"
-    assert "nothing was removed" in shown.err
+    assert "nothing was deleted" in shown.err
     assert len(list(folder.checkpoints.iterdir())) == 3
     listed = json.loads(cli_inside("runs", "--prune", "--json").out)
     assert sum(row["bytes"] for row in listed) == 2002

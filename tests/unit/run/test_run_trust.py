@@ -22,10 +22,13 @@ def test_it_is_for_what_opens_models(words):
 @pytest.mark.parametrize(
     ("words", "printed"),
     [
-        (["runs", remote_code.FLAG], "`lushan runs` opens no model"),
-        ([remote_code.FLAG, "study", "table", "s.yaml"], "`lushan study table` opens no model"),
-        (["train", f"{remote_code.FLAG}=1"], "has no value"),
-        (["runs", f"{remote_code.FLAG}=true"], "has no value"),
+        (["runs", remote_code.FLAG], "`lushan runs` does not load a model"),
+        (
+            [remote_code.FLAG, "study", "table", "s.yaml"],
+            "`lushan study table` does not load a model",
+        ),
+        (["train", f"{remote_code.FLAG}=1"], "takes no value"),
+        (["runs", f"{remote_code.FLAG}=true"], "takes no value"),
     ],
 )
 def test_elsewhere_it_is_a_mistake(words, printed):

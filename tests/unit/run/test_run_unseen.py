@@ -54,10 +54,13 @@ def test_a_profiler_asked_of_a_complete_run(cli_inside):
     assert "note:" not in plain.err
     asked = cli_inside(*line, "trainer.profiler=simple", "logger=tensorboard")
     assert asked.code == 0, asked.err
-    assert "note: trainer.profiler, logger.tensorboard: only training gives this" in asked.err
+    assert (
+        "note: trainer.profiler, logger.tensorboard: this has an effect only in training"
+        in asked.err
+    )
     assert asked.out == plain.out
     again = cli_inside(*line, "trainer.profiler=simple", "name=other")
     assert "Profiler Report" in again.err
     answered = cli_inside(*line, "trainer.profiler=simple", "name=other")
-    assert "its report is in the run's log.txt" in answered.err
+    assert "the report is in the run's log.txt" in answered.err
     assert "Profiler Report" in (answered.folder / "log.txt").read_text(encoding="utf-8")

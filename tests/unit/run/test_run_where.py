@@ -101,7 +101,7 @@ def test_what_fits(value, condition, holds):
 
 @pytest.mark.parametrize("condition", ["test/loss>50%", "seed>=1%"])
 def test_percent_of_what_is_no_share(several, condition):
-    with pytest.raises(UserError, match="is no share") as caught:
+    with pytest.raises(UserError, match="is not a share") as caught:
         found(several, condition)
     assert caught.value.key == "--where"
 

@@ -298,7 +298,7 @@ def test_a_method_that_is_not_answered_names_the_one_that_is(http, method):
     assert response.headers["Allow"] == "POST"
     if method != "HEAD":
         assert error(response)["message"] == (
-            f"{method} is not answered here; write POST /v1/completions"
+            f"{method} is not allowed here; use POST /v1/completions"
         )
 
 

@@ -25,7 +25,7 @@ def read(monkeypatch):
 def test_megabytes_are_refused_by_their_beginning(lm, talk, read):
     text = "the moon over the sea " * 200_000
     for generator, prompt in ((lm, text), (talk, [{"role": "user", "content": text}])):
-        with pytest.raises(TooLong, match=f"have room for {generator.positions}"):
+        with pytest.raises(TooLong, match=f"generated text together is {generator.positions}"):
             require_room(generator, prompt)
     assert max(read) < 64 * (2 * lm.positions + long_prompts.SLACK) < len(text) / 10
 

@@ -108,7 +108,7 @@ def test_no_answer_is_in_the_words_of_a_library(http, path):
             "/v1/completions",
             {"temprature": 1},
             "temprature",
-            "there is no such field. Did you mean 'temperature'?",
+            "unknown field. Did you mean 'temperature'?",
         ),
         (
             "/v1/chat/completions",
@@ -140,13 +140,13 @@ def test_no_answer_is_in_the_words_of_a_library(http, path):
             "/predict",
             {"inputs": [{"txt": "a"}]},
             "inputs[0].txt",
-            "there is no such field. Did you mean 'text'?",
+            "unknown field. Did you mean 'text'?",
         ),
         (
             "/v1/chat/completions",
             {"messages": [{"role": "user", "content": [{"type": "text", "txt": "a"}]}]},
             "messages[0].content[0].txt",
-            "there is no such field. Did you mean 'text'?",
+            "unknown field. Did you mean 'text'?",
         ),
         (
             "/v1/chat/completions",
@@ -154,7 +154,7 @@ def test_no_answer_is_in_the_words_of_a_library(http, path):
             "response_format.type",
             "it must be \"text\"; found 'json'",
         ),
-        ("/predict", {"model": "mod"}, "model", "answers here. Did you mean 'mood'?"),
+        ("/predict", {"model": "mod"}, "model", "unknown model. Did you mean 'mood'?"),
         ("/predict", {"inputs": "a"}, "inputs", "found 'a'"),
     ],
 )

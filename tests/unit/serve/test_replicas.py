@@ -61,9 +61,9 @@ def test_replicas_answer_and_end(reviews_run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--replicas", "2"], "is an option of --ray"),
-        (["--ray", "--check"], "--ray takes no --check"),
-        (["--ray", "--port", "0"], "a port that is known"),
+        (["--replicas", "2"], "requires --ray"),
+        (["--ray", "--check"], "--ray: does not support --check"),
+        (["--ray", "--port", "0"], "or --port 0"),
     ],
 )
 def test_options_that_do_not_fit(cli_inside, options, message):

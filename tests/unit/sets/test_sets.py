@@ -187,8 +187,8 @@ def test_another_file_is_removed_and_refused(known, server, cli_inside):
     server.files = {"train": TRAIN[:-1] + b"x", "dev": DEV}
     done = cli_inside("data", "get", "tiny")
     assert done.code == 1
-    assert "this is another file, and was removed: its SHA-256 is" in done.err
-    assert "mirror/train: the server answers 404" in done.err
+    assert "the downloaded file is wrong and was deleted: its SHA-256 is" in done.err
+    assert "mirror/train: the server returns 404" in done.err
     assert not [p for p in store.cache().rglob("*") if p.is_file()]
     server.files["train"] = TRAIN
     get()
@@ -213,7 +213,7 @@ def test_a_hash_that_was_not_known_is_recorded_and_held_to(known, server):
     notes = []
     folder = get(notes.append)
     meant = hashlib.sha256(TRAIN).hexdigest()
-    assert notes[0] == f"train.conll: SHA-256 was not known, now recorded: {meant}"
+    assert notes[0] == f"train.conll: SHA-256 recorded at this first download: {meant}"
     (folder / "train.conll").unlink()
     server.files["train"] = TRAIN[::-1]
     with pytest.raises(RunFailed, match="has changed: its SHA-256 is"):
@@ -224,8 +224,8 @@ def test_a_hash_that_was_not_known_is_recorded_and_held_to(known, server):
     ("files", "said"),
     [
         ({"train.conll": sha256(TRAIN), "dev.conll.gz": sha256(DEV)}, None),
-        ({"train.conll": sha256(DEV), "dev.conll.gz": None}, "train.conll is not what"),
-        ({"train.conll": None, "test.conll": None}, "test.conll was not made of"),
+        ({"train.conll": sha256(DEV), "dev.conll.gz": None}, "train.conll differs from"),
+        ({"train.conll": None, "test.conll": None}, "test.conll was not created from"),
     ],
 )
 def test_what_is_made_is_compared_with_what_is_known(files, said, known, server):
@@ -257,10 +257,10 @@ def test_only_what_everyone_may_have_is_downloaded_unasked(known, server, cli_in
     known(licence="CC BY-NC (no commercial use)")
     done = cli_inside("data", "get", "tiny")
     assert (done.code, server.asked) == (2, [])
-    assert "Write --yes." in done.err
-    with pytest.raises(UserError, match="With a network: lushan data get tiny") as caught:
+    assert "Add --yes." in done.err
+    with pytest.raises(UserError, match="Run lushan data get tiny") as caught:
         store.folder_of("set://tiny", "data.dir")
-    assert "Without: write data.dir=FOLDER with" in str(caught.value)
+    assert "Offline, set data.dir=FOLDER with" in str(caught.value)
     assert cli_inside("data", "get", "tiny", "--yes").code == 0
 
 
@@ -270,7 +270,7 @@ def test_a_source_downloads_its_set(known, server, monkeypatch, capsys):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match=r"is not on this machine \(HF_HUB_OFFLINE is set\)"):
         source.path_of("train", "dev.conll")
-    with pytest.raises(UserError, match="nothing is downloaded"):
+    with pytest.raises(UserError, match="downloads are not allowed"):
         get()
     monkeypatch.delenv("HF_HUB_OFFLINE")
     assert source.path_of("train", "dev.conll") == store.cache() / "tiny" / "dev.conll"
@@ -369,8 +369,8 @@ def test_an_archive_of_ones_own_is_unpacked(known, server):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"urls": ["ftp://example.org/x"]}, "no address of HTTPS"),
-        ({"urls": ["http://example.org/x"]}, "no address of HTTPS"),
+        ({"urls": ["ftp://example.org/x"]}, "not an HTTPS address"),
+        ({"urls": ["http://example.org/x"]}, "not an HTTPS address"),
         ({"urls": []}, "has no address"),
         ({"urls": [], "path": "x"}, "github: OWNER/NAME@COMMIT"),
         ({"sha256": 5}, "Expected `str`"),
@@ -390,7 +390,7 @@ def test_names_stay_inside(known):
     entry = json.loads(file.read_text())
     entry["downloads"]["../x"] = entry["downloads"].pop("dev.conll")
     file.write_text(json.dumps(entry))
-    with pytest.raises(UserError, match="cannot be a name"):
+    with pytest.raises(UserError, match="is not a valid name"):
         public_sets.find("tiny")
 
 

@@ -159,9 +159,9 @@ def test_what_too_few_seeds_cannot_decide_is_reported_beforehand():
     )
     read = claims.read(of)
     assert claims.beyond_reach(few, read) == [
-        "tables.0: hierarchical needs 5 runs a side, and has 3: it will be undecided",
-        "tables.1: welch needs 3 runs a side, and has 1: it will be undecided",
-        "claims.0: there is no test of fewer than 3 seeds: it will be undecided",
+        "tables.0: hierarchical needs 5 runs a side, but has 3: it will be undecided",
+        "tables.1: welch needs 3 runs a side, but has 1: it will be undecided",
+        "claims.0: fewer than 3 seeds cannot be tested: it will be undecided",
     ]
     assert [line.partition(":")[0] for line in claims.beyond_reach(more, read)] == [
         "tables.1",
@@ -183,12 +183,12 @@ def test_only_cells_of_both_sides_are_compared():
     [
         ("crf is nice", "not a claim"),
         ("crf beats linear on m/f1", "more than one axis"),
-        ("head=crf beats linaer on m/f1", "no axis has such a level"),
-        ("head=crv beats linear on m/f1", "no such level"),
+        ("head=crf beats linaer on m/f1", "no axis has this level"),
+        ("head=crv beats linear on m/f1", "unknown level"),
         ("head=crf beats layerwise on m/f1", "different axes"),
         ("head=crf beats linear on m/f1, p < 5", "between 0 and 1"),
         ("head=crf beats linear on m/f1, perhaps", "not a number"),
-        ("linear: m/f1 == 0.5", "never just a number"),
+        ("linear: m/f1 == 0.5", "never equals a number exactly"),
     ],
 )
 def test_mistakes(text, printed):

@@ -9,7 +9,7 @@ from tests.helpers.runs import finished
 from lushan.study.compare import compare, to_text
 from lushan.study.table import table
 
-LOSS = "2 of 9 texts do not come back"
+LOSS = "2 of 9 texts change when"
 METRICS = ("val/loss", "val/perplexity", "val/token_accuracy", "val/bits_per_byte")
 
 

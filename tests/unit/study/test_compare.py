@@ -50,7 +50,7 @@ def test_what_differs_and_how_sure(labels):
     line = next(line for line in text.splitlines() if line.startswith("test/accuracy"))
     assert line.split()[:5] == ["test/accuracy,", "%", "90.00", "90.00", "0.00"]
     assert "p, Holm over 2" in text
-    assert "of these two runs, not of other seeds" in text
+    assert "for these two runs, not for other seeds" in text
 
 
 def test_examples_that_changed_sides(labels):
@@ -64,7 +64,7 @@ def test_examples_that_changed_sides(labels):
         {"id": "test:16", "gold": "c", "A": "c", "B": "a"}
     ]
     text = to_text(compare(b, a), 5)
-    assert "from wrong to right: 1 (an example is right where its label is)\n  test:16\n" in text
+    assert "from wrong to right: 1 (an example is right if its label is)\n  test:16\n" in text
     assert "    gold: c\n    A: a\n    B: c" in text
 
 
@@ -86,7 +86,7 @@ def test_mcnemar(labels):
     assert "A is better" in to_text(compare(a, b, test="mcnemar"), 0)
     refused = compare(a, b, metrics=["f1_macro"], test="mcnemar")
     assert refused.rows[0].contrast.p is None
-    assert any("McNemar's test is of right and wrong" in note for note in refused.notes)
+    assert any("McNemar's test needs right and wrong" in note for note in refused.notes)
     assert "undecided" in to_text(refused, 0)
 
 
@@ -170,7 +170,7 @@ def test_as_json(labels, cli_inside):
 def test_a_real_run_with_itself(ner_run, cli_inside):
     done = cli_inside("compare", ner_run, ner_run, "--split", "validation")
     assert done.code == 0, done.err
-    assert "Their configs differ in nothing" in done.out
+    assert "Their configs have no difference" in done.out
     line = next(line for line in done.out.splitlines() if line.startswith("val/entity_f1, %"))
     assert line.split()[-2:] == ["0.00", "undecided"]
     assert "examples are too few" in done.out  # and no fault with its stored predictions
@@ -195,7 +195,7 @@ def test_other_data_are_refused(labels, cli_inside):
 
 def test_too_few_examples_decide_nothing(labels):
     found = compare(labels(ONE[:9], gold=GOLD[:9]), labels(OTHER[:9], gold=GOLD[:9], lr=1e-2))
-    assert found.rows[0].contrast.why == "9 examples are too few; 10 are needed"
+    assert found.rows[0].contrast.why == "9 examples are too few; the minimum is 10"
     assert "note: test/accuracy is undecided: 9 examples are too few" in to_text(found, 1)
 
 
@@ -203,7 +203,7 @@ def test_predictions_that_are_not_what_was_reported(labels):
     a = labels(ONE)
     b = labels(OTHER, records=labelled(GOLD, [*ONE[:-1], "a"]), lr=1e-2)
     why = compare(a, b).rows[0].contrast.why
-    assert f"the stored predictions of {b} give 0.95, and its result says 0.9" in why
+    assert f"the stored predictions of {b} give 0.95, but its result has 0.9" in why
     c = labels(OTHER, records=labelled(GOLD[1:], OTHER[1:]), lr=1e-1)
     assert "different examples: 19 and 20" in compare(a, c).rows[0].contrast.why
 
@@ -212,7 +212,7 @@ def test_predictions_that_are_gone_or_damaged(labels):
     a, b = labels(ONE), labels(OTHER, lr=1e-2)
     path = b / "predictions" / "test.jsonl"
     path.write_text(path.read_text() + "[1]\n")
-    assert f"{path}: this is not what the run wrote" in compare(a, b).rows[0].contrast.why
+    assert f"{path}: this file was changed" in compare(a, b).rows[0].contrast.why
     listed_anew(b)
     found = compare(a, b)
     assert found.rows[0].contrast.why == f"{path}:21: not the record of an example: no mapping"
@@ -232,8 +232,11 @@ def test_predictions_that_are_gone_or_damaged(labels):
         ({"split": "tset"}, "Did you mean 'test'"),
         ({"split": "validation"}, "They share test/accuracy"),
         ({"metrics": ["acuracy"]}, "Did you mean 'test/accuracy'"),
-        ({"metrics": ["val/accuracy"], "split": "test"}, "share no such metric of the test split"),
-        ({"metrics": ["test/accuracy", "val/accuracy"]}, "one split at a time"),
+        (
+            {"metrics": ["val/accuracy"], "split": "test"},
+            "do not share this metric of the test split",
+        ),
+        ({"metrics": ["test/accuracy", "val/accuracy"]}, "all metrics must be of one split"),
     ],
 )
 def test_mistakes(labels, options, printed):
@@ -245,7 +248,7 @@ def test_mistakes(labels, options, printed):
 
 def test_what_is_no_complete_run(labels, tmp_path):
     a, b = labels(ONE), labels(OTHER, lr=1e-2)
-    with pytest.raises(UserError, match="not the folder of a run"):
+    with pytest.raises(UserError, match="not a run folder"):
         compare(a, tmp_path)
     (b / "result.json").unlink()
     with pytest.raises(UserError, match=r"not complete \(interrupted"):
@@ -282,7 +285,7 @@ def test_statistics_that_are_gone_or_damaged_are_named(labels):
     assert "not statistics of examples" in compare(a, b).notes[0]
     file.unlink()
     listed_anew(b)
-    assert "has stored no statistics of its test split" in compare(a, b).notes[0]
+    assert "has no stored statistics of its test split" in compare(a, b).notes[0]
 
 
 def test_the_same_config_with_other_weights_data_and_code_is_named(tmp_path):

@@ -67,7 +67,7 @@ def test_what_is_no_image_is_not(content, run, tmp_path):
     (run / "predictions/files/b.png").write_bytes(content)
     parts, refused = shown(run, tmp_path / "site", "predictions/files/b.png")
     assert parts == [["text", "predictions/files/b.png"]]
-    assert list(refused) == ["it is no image, or a damaged one"]
+    assert list(refused) == ["it is not an image, or damaged"]
 
 
 def test_a_report_holds_so_many(run, tmp_path, monkeypatch):
@@ -76,4 +76,4 @@ def test_a_report_holds_so_many(run, tmp_path, monkeypatch):
     paths = [f"predictions/files/{name}.png" for name in "aba"]
     parts, refused = shown(run, tmp_path / "site", *paths)
     assert [part[0] for part in parts] == ["image", "text", "image"]
-    assert list(refused) == ["a report holds at most 1 images"]
+    assert list(refused) == ["a report contains at most 1 images"]

@@ -84,7 +84,7 @@ def test_what_others_carry_out_is_waited_for_and_taken_over(monkeypatch):
     run, report = Run("a", RUNNING, RUNNING, INTERRUPTED, COMPLETE), []
     monkeypatch.setattr(runner.time, "sleep", lambda _: run.folder.states.pop(0))
     assert carried(run, report=report.append) == [["a"]]
-    assert report == ["waiting for 1 runs that other processes execute"]
+    assert report == ["waiting for 1 runs of other processes"]
 
 
 class Pool:
@@ -116,8 +116,8 @@ def test_a_worker_that_dies_loses_one_run_and_says_which():
     assert pool.carried() == {"a": COMPLETE, "b": INTERRUPTED, "c": COMPLETE, "d": COMPLETE}
     assert pool.launches == [["a", "b", "c", "d"], ["c", "d"], ["a"], ["b"]]
     assert pool.report == [
-        "the launcher gave up (OSError: a worker was killed); at work: a; b",
-        "the launcher gave up (OSError: a worker was killed); at work: b",
+        "the launcher gave up (OSError: a worker was killed); running: a; b",
+        "the launcher gave up (OSError: a worker was killed); running: b",
     ]
 
 

@@ -80,7 +80,7 @@ def test_where_the_data_are_not_the_runs_are_shown_all_the_same(study, cli_insid
     assert all(found[name].code == 0 for name in ("status", "table", "report")), printed
     for text in printed.values():
         assert "Stale" not in text
-        assert "not checked, whether the inputs of 4 runs have changed: data.train: " in text
+        assert "could not check whether the inputs of 4 runs have changed: data.train: " in text
     assert "| linear |" in printed["table"]
     assert "4 of 4 runs complete" in printed["report"]
 

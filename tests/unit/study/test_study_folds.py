@@ -82,7 +82,7 @@ def test_a_table_over_folds(write, tmp_path):
     assert float(found["p"]) == pytest.approx(by_hand(SCORES["crf"], SCORES["mlp"], 1 / 4))
     other = compared(tmp_path, test="welch")
     assert other["p"] == ""
-    assert "they want the test resampled" in other["undecided"]
+    assert "they need the test resampled" in other["undecided"]
 
 
 def test_seeds_of_a_fold_are_averaged_before_the_test():
@@ -95,7 +95,7 @@ def test_seeds_of_a_fold_are_averaged_before_the_test():
         for m, by in (("crf", (-0.01, 0.01)), ("mlp", (0.0,)))
     ]
     assert folds.difference(*sides).p == pytest.approx(by_hand(SCORES["crf"], SCORES["mlp"], 1 / 4))
-    with pytest.raises(Undecided, match="some runs hold out none"):
+    with pytest.raises(Undecided, match="some runs have no folds"):
         folds.difference([*sides[0], (None, 0.5)], sides[1])
 
 
@@ -103,7 +103,7 @@ def test_a_missing_fold_leaves_it_undecided(write, tmp_path):
     for model in SCORES:
         for fold in range(1, 6 if model == "crf" else 5):
             write(model, fold)
-    assert "fold 5 of 5 is missing on a side" in compared(tmp_path)["undecided"]
+    assert "fold 5 of 5 is missing on one side" in compared(tmp_path)["undecided"]
 
 
 def test_folds_of_other_data_are_refused(write, tmp_path):
@@ -157,7 +157,7 @@ def test_a_study_with_folds(write, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("folds: 1", "2 or more"), ("folds: 3\naxes: {fold: {a: [b=c]}}", "made by folds")],
+    [("folds: 1", "2 or more"), ("folds: 3\naxes: {fold: {a: [b=c]}}", "folds creates an axis")],
 )
 def test_mistakes(text, words, tmp_path):
     file = tmp_path / "study.yaml"

@@ -264,7 +264,7 @@ def test_mistakes(place, options, printed):
 def test_nothing_to_show(place, write, tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         table([tmp_path / "none"], rows=["seed"])
-    with pytest.raises(UserError, match="there are no runs"):
+    with pytest.raises(UserError, match="contains no runs"):
         table([tmp_path], rows=["seed"])
     write("crf", 1, None)
     with pytest.raises(UserError, match="no run is complete yet"):

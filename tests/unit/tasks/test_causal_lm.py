@@ -95,4 +95,4 @@ def test_what_the_tokenizer_loses_stands_beside_bits_per_byte(lm_run):
     records = [{"example": i, "loss": 1.0, "tokens": 3, "hits": 1} for i in range(2)]
     found = task.evaluate(table, records, full=True)
     assert list(found.not_comparable) == ["bits_per_byte"]
-    assert "1 of 2 texts do not come back" in found.notes[-1]
+    assert "1 of 2 texts change when" in found.notes[-1]

@@ -215,7 +215,7 @@ def test_of_a_turn_in_the_middle_only_the_images_before_it_are_read(corpus, proc
 
 def test_a_dialogue_that_is_too_long_is_refused_and_no_image_cut(corpus, processor, tmp_path):
     task = task_of(processor)
-    with pytest.raises(UserError, match="an image is never cut") as caught:
+    with pytest.raises(UserError, match="images are never truncated") as caught:
         features(task, corpus, tmp_path, length=20)
     assert caught.value.line in (3, 4)
     assert "data.max_length" in caught.value.hint
@@ -244,11 +244,11 @@ def test_what_was_changed_to_read_an_image_is_counted(processor, tmp_path):
     counts = task.count(task.encode(rows, 0, None, Limits(127)))
     assert counts["images"] == 5
     notes = list(task.encoding_notes("train", counts))
-    assert notes == ["train: 1 images have transparent parts, which are white"]
+    assert notes == ["train: 1 images have transparent parts, which become white"]
 
 
 def test_a_processor_of_texts_refuses_images(corpus, processor, tmp_path):
-    with pytest.raises(UserError, match="makes texts alone") as caught:
+    with pytest.raises(UserError, match="only supports text") as caught:
         features(task_of(processor.tokenizer), corpus, tmp_path)
     assert caught.value.line == 1
     assert "task.blind=true" in caught.value.hint

@@ -100,7 +100,7 @@ def test_runs_share_what_was_encoded_and_a_damaged_file_is_made_again(tmp_path, 
     file.write_bytes(data)
     with caplog.at_level(logging.WARNING):
         remembered(parts_of(tmp_path, "chat", FROZEN), tmp_path)
-    assert f"{file} is damaged: it is made again" in caplog.text
+    assert f"{file} is damaged and is created again" in caplog.text
     again = parts_of(tmp_path, "chat", FROZEN)
     remembered(again, tmp_path)
     assert batch_of(again)["seen:pixel_values"].equal(first)

@@ -89,7 +89,7 @@ def test_an_image_is_never_cut(tmp_path):
     corpus = read(tmp_path, [text("red"), IMAGE], [text("red"), IMAGE, IMAGE, IMAGE])
     made, tokenizer, *_ = parts("interleaved_lm", None)
     rows = corpus.splits["train"].to_pydict()
-    with pytest.raises(UserError, match="an image is never cut") as refused:
+    with pytest.raises(UserError, match="images are never truncated") as refused:
         made.encode(rows, 0, tokenizer, Limits(40))
     assert refused.value.line == 2
     assert len(made.encode(rows, 0, tokenizer, Limits(80))["length"]) == 2
@@ -114,9 +114,9 @@ def test_contents_are_read_as_those_of_messages(tmp_path):
     ("content", "message"),
     [
         ([{"type": "image", "image": "b.png"}], "no image of this name"),
-        ([{"type": "sound", "path": "a.wav"}], "of the type 'sound'"),
-        ([{"type": "image"}], "names no file"),
-        (3, "no text, nor a list of parts"),
+        ([{"type": "sound", "path": "a.wav"}], "of type 'sound'"),
+        ([{"type": "image"}], "has no file"),
+        (3, "must be a text, or a list of text and image parts"),
         ([text("half \ud83d")], "half of a surrogate pair"),
     ],
 )
@@ -132,7 +132,7 @@ def test_a_request_holds_its_images_and_names_no_file():
     seen, said = field.received([{"type": "image", "url": url}, text("red")])
     assert (seen["path"], seen["bytes"]) == ("", images.encoded("red"))
     assert said == text("red")
-    with pytest.raises(UserError, match="a data URL"):
+    with pytest.raises(UserError, match="data URL"):
         field.received([{"type": "image", "path": "/etc/hostname"}])
 
 

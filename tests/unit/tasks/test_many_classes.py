@@ -66,8 +66,7 @@ def test_one_label(wide):
         other.pop("probabilities")
         assert one == other
     assert kept.notes == [
-        "of 40 classes, the 5 most probable of each text are kept: the stored probabilities are of "
-        "these",
+        "of 40 classes, only the probabilities of the 5 most probable are stored for each text",
         *exact.notes,
     ]
     json.dumps(kept.records)
@@ -184,8 +183,8 @@ def test_one_label_for_all_is_said():
     same[:, 7] = 1
     _, found = evaluated("single", same, ["c07"] * 3)
     assert found.notes == [
-        "all 3 examples have the same label, c07: whether the model can distinguish labels is not "
-        "known"
+        "all 3 examples have the same label, c07: it is unknown whether the model can distinguish "
+        "labels"
     ]
     _, found = evaluated("single", same[:1], ["c07"])
     assert found.notes == []

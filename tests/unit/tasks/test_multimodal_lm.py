@@ -105,13 +105,13 @@ def test_an_image_is_never_cut(tmp_path):
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = ["data=jsonl", f"data.train={file}", f"data.media={tmp_path}", "data.max_length=60"]
-    with pytest.raises(UserError, match="an image is never cut") as refused:
+    with pytest.raises(UserError, match="images are never truncated") as refused:
         trained(tmp_path, "task=multimodal_lm", *data, *TINY[:-1], small=SMALL)
     assert refused.value.line == 2
 
 
 @pytest.mark.parametrize(
-    ("path", "message"), [("no/where", "not the folder of a run"), ("lm", "makes no codes")]
+    ("path", "message"), [("no/where", "not a run folder"), ("lm", "does not encode images")]
 )
 def test_what_is_no_image_tokenizer_is_refused(path, message, lm_run, tmp_path):
     place = lm_run if path == "lm" else tmp_path / path
@@ -266,6 +266,6 @@ def test_other_guidances_are_measured_with_one_training(tmp_path, run):
 
 @pytest.mark.parametrize("scales", ["[1,1.0]", "[-1]"])
 def test_guidances_that_are_none_are_refused(scales):
-    with pytest.raises(UserError, match="each another one") as refused:
+    with pytest.raises(UserError, match="must be different numbers") as refused:
         check(compose(["task=multimodal_lm", f"task.guidances={scales}"]))
     assert refused.value.key == "task.guidances"

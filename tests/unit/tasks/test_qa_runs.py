@@ -127,7 +127,7 @@ def test_a_line_of_plain_text_is_no_question(run, cli_inside, tmp_path):
 def test_what_is_exported_answers_alike(run, files, cli_inside, tmp_path):
     done = cli_inside("export", run, "there")
     assert done.code == 0, done.err
-    assert "the same as the run's own model" in done.out
+    assert "matches the run's model" in done.out
     config = json.loads((tmp_path / "there" / "config.json").read_text(encoding="utf-8"))
     assert config["architectures"] == ["BertForQuestionAnswering"]
     own = asked(cli_inside("predict", run, "--input", files["test"]))

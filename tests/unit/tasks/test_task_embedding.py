@@ -137,7 +137,7 @@ def test_losses_of_a_teacher_need_its_scores(tmp_path, cli_inside):
     assert "the rows have none" in cli_inside("train", *words, *files).err
     words[2] = "task.loss=kl_batch"
     for given, message in (
-        ([[1.0, 0.0], [0.0, 1.0]], "train.jsonl:1: 2 vectors of a query, a right passage and 1"),
+        ([[1.0, 0.0], [0.0, 1.0]], "train.jsonl:1: 2 vectors of a query, a relevant passage and 1"),
         ([[1.0, 0.0], [0.0]], "as many numbers as the first, 2"),
         ([1.0], "a list of lists of numbers"),
     ):

@@ -150,7 +150,7 @@ def test_without_a_stride_the_first_window_is_read_and_hidden_answers_are_counte
     assert 0 < counts["cut"] <= len(ASKED)
     notes = list(task.encoding_notes("train", counts))
     lie = "answer lies" if counts["hidden"] == 1 else "answers lie"
-    hidden = f"train: {counts['hidden']} {lie} behind data.max_length; data.stride=64"
+    hidden = f"train: {counts['hidden']} {lie} beyond data.max_length; data.stride=64"
     assert any(note.startswith(hidden) for note in notes)
 
 

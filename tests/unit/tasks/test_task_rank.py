@@ -67,7 +67,7 @@ def test_what_is_no_candidate_is_not_found(tmp_path):
     made.prepare(corpus)
     features = made.encode(table.to_pydict(), 0, None, Limits(9))
     notes = list(made.encoding_notes("test", made.count(features)))
-    assert notes[0].startswith("test: 1 of 3 lists hold nothing that is right")
+    assert notes[0].startswith("test: 1 of 3 lists have no relevant item")
     records = [{"example": n, "scores": [0.0, 1.0], "loss": 0.0} for n in range(3)]
     found = made.evaluate(table, records, full=False).metrics
     assert found["hr_1"] == pytest.approx(1 / 3)
@@ -81,13 +81,13 @@ def test_features_of_a_run_are_asked_for_again(tmp_path):
     assert made.names == ["y"]
     made.encode(read(tmp_path, {}).splits["train"].to_pydict(), 0, None, Limits(9))
     other = read(tmp_path, {"features": {"x": [1, 2]}}).splits["train"].to_pydict()
-    with pytest.raises(UserError, match="the features are x, and the run has learned from y"):
+    with pytest.raises(UserError, match="the features are x, but the run was trained on y"):
         made.encode(other, 0, None, Limits(9))
 
 
 @pytest.mark.parametrize("key", ["features", "baselines"])
 def test_a_feature_that_is_not_there_is_refused_with_its_key(tmp_path, key):
-    with pytest.raises(UserError, match="no such feature; there are x, y") as raised:
+    with pytest.raises(UserError, match="unknown feature; the data has x, y") as raised:
         task(f"task.{key}=[z]").prepare(read(tmp_path, {}))
     assert raised.value.key == f"task.{key}"
 
@@ -95,14 +95,14 @@ def test_a_feature_that_is_not_there_is_refused_with_its_key(tmp_path, key):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"features": {"x": [1]}}, "has not a number for each candidate under 'x'"),
-        ({"features": {"x": [1, "2"]}}, "has what is no number under 'x'"),
-        ({"features": {"x": [1, None]}}, "has what is no number under 'x'"),
-        ({"features": []}, "must hold a list of numbers"),
-        ({"features": "{"}, "must hold a list of numbers"),
-        ({"features": {"x": [1, 2]}}, "features are x, and above they are x, y"),
+        ({"features": {"x": [1]}}, "does not have a number for each candidate under 'x'"),
+        ({"features": {"x": [1, "2"]}}, "has a value that is not a number under 'x'"),
+        ({"features": {"x": [1, None]}}, "has a value that is not a number under 'x'"),
+        ({"features": []}, "must map the name of each feature"),
+        ({"features": "{"}, "must map the name of each feature"),
+        ({"features": {"x": [1, 2]}}, "features are x, but above they are x, y"),
         ({"candidates": "a"}, "candidates must be a list of items"),
-        ({"candidates": ["a", {}]}, "candidates holds what is no item's id"),
+        ({"candidates": ["a", {}]}, "candidates contains a value that is not an item id"),
     ],
 )
 def test_bad_rows_are_refused_with_their_line(tmp_path, row, words):

@@ -127,12 +127,12 @@ def test_a_user_has_all_of_its_history(run, cli_inside):
     ("options", "words"),
     [
         (("--history", "Rivr 1"), ["no item has this title", "River 1"]),
-        (("--history", "River"), ["7 items are called so"]),
-        (("--history", " ; "), ["a history has one item or more"]),
-        (("--user", "reader 700"), ["no such user", "reader"]),
-        ((), ["one of them is needed"]),
-        (("--user", "a", "--history", "b"), ["one of them is needed"]),
-        (("--split", "train"), ["what was not learned"]),
+        (("--history", "River"), ["7 items have this title"]),
+        (("--history", " ; "), ["a history needs at least one item"]),
+        (("--user", "reader 700"), ["unknown user", "reader"]),
+        ((), ["exactly one of them is required"]),
+        (("--user", "a", "--history", "b"), ["exactly one of them is required"]),
+        (("--split", "train"), ["not used for training"]),
     ],
 )
 def test_what_cannot_be_recommended_for_is_refused(run, cli_inside, options, words):
@@ -156,7 +156,7 @@ def test_predict_reads_histories_and_counts_what_it_does_not_know(run, cli_insid
     long = {"user": "x", "history": ["b0"] * 300}
     (tmp_path / "long.jsonl").write_text(json.dumps(long))
     done = cli_inside("predict", str(run), "--input", "long.jsonl")
-    assert "1 of 1 histories is read from the last 127 items only" in done.err
+    assert "1 of 1 histories is truncated to the last 127 items" in done.err
     assert "--stride" not in done.err
     (tmp_path / "bad.jsonl").write_text('{"user": "x", "history": "b0"}')
     done = cli_inside("predict", str(run), "--input", "bad.jsonl")
@@ -218,7 +218,7 @@ def test_without_cold_items_their_metrics_are_undefined(run):
 def test_options_of_candidates_need_a_split(run, cli_inside):
     for more in (("--output", "x.jsonl"),):
         done = cli_inside("recommend", str(run), "--history", "b0", *more)
-        assert (done.code, "goes with --split" in done.err) == (2, True), done.err
+        assert (done.code, "requires --split" in done.err) == (2, True), done.err
     done = cli_inside("recommend", str(run), "--split", "test", "--json")
     assert (done.code, "writes JSON lines" in done.err) == (2, True), done.err
 
@@ -229,7 +229,7 @@ def test_data_without_items_are_refused(tmp_path):
     options = ("task=recommend", "data=jsonl", f"data.train={tmp_path}/x.jsonl")
     cfg = check(compose(list(options)))
     task = build(cfg["task"])
-    with pytest.raises(UserError, match="this task needs the items"):
+    with pytest.raises(UserError, match="this task needs the catalogue"):
         task.prepare(source_of(cfg).read(task.fields))
 
 

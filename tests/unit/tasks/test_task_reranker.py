@@ -100,7 +100,7 @@ def test_a_run_ranks_the_passages_of_each_query_and_reports_bm25(tmp_path):
     assert expected <= set(result["metrics"])
     notes = " ".join(result["notes"])
     assert "test: 3 of 3 queries also in train" in notes
-    assert "1 query has one passage: nothing to rank" in notes
+    assert "1 query has only one passage: nothing to rank" in notes
     assert "against BM25's: " in notes
     assert result["metrics"]["test/recall_1_bm25"] == pytest.approx((1 + 1 + 0) / 3)
 
@@ -128,15 +128,19 @@ def test_rows_with_a_relevance_are_learned_one_by_one(tmp_path, cli_inside):
 @pytest.mark.parametrize(
     ("rows", "more", "problem"),
     [
-        (RATED, [], "rows with a relevance are learned one by one"),
+        (RATED, [], "rows with a relevance need a pointwise loss"),
         (ROWS[:1], [], "there are none"),
-        (ROWS[:1], ["task.loss=pointwise"], "every passage of the training split is right"),
+        (ROWS[:1], ["task.loss=pointwise"], "every passage of the training split is relevant"),
         (
             [{**ROWS[2], "negatives": ["people do"]}, ROWS[3]],
             [],
-            "train.jsonl:1: a negative is a right passage",
+            "train.jsonl:1: a negative is a relevant passage",
         ),
-        ([{**RATED[0], "label": 3}], ["task.loss=pointwise"], "relevance is a number from 0 to 1"),
+        (
+            [{**RATED[0], "label": 3}],
+            ["task.loss=pointwise"],
+            "relevance must be a number from 0 to 1",
+        ),
     ],
 )
 def test_rows_that_teach_nothing_are_refused(rows, more, problem, tmp_path, cli_inside):
@@ -172,4 +176,4 @@ def test_a_search_is_reranked_evaluated_and_gives_a_teachers_scores(tmp_path, cl
     expected = again.scores(one["query"], [one["positive"], *one["negatives"]])
     assert one["scores"] == pytest.approx(expected.tolist(), abs=1e-5)
     refused = cli_inside("search", "words", "who sings", *more)
-    assert (refused.code, "10 documents of a query are wanted" in refused.err) == (2, True)
+    assert (refused.code, "the 10 documents to return" in refused.err) == (2, True)

@@ -201,7 +201,7 @@ def test_a_model_without_a_rule_of_its_own() -> None:
         )
         torch.testing.assert_close(made.loss(network, batch), want, rtol=1e-5, atol=1e-4)
     network.encoder.model.config.decoder_start_token_id = None
-    with pytest.raises(UserError, match="what its decoder begins with"):
+    with pytest.raises(UserError, match="no start token for the decoder"):
         made.loss(network, batch)
 
 

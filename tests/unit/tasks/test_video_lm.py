@@ -54,7 +54,7 @@ def test_a_video_of_too_few_frames_is_refused(tmp_path):
     made, tokenizer, *_ = parts("video_lm", None)
     (tmp_path / "a.mp4").write_bytes(clip([0, 200]))
     corpus = read(tmp_path, {"text": "short", "video": "a.mp4"})
-    with pytest.raises(UserError, match="has 2 frames, and 3 are read") as refused:
+    with pytest.raises(UserError, match="has 2 frames, but 3 are required") as refused:
         made.encode(corpus.splits["train"].to_pydict(), 0, tokenizer, Limits(64))
     assert "a.mp4" in str(refused.value)
 

@@ -40,5 +40,5 @@ def test_tokenizers_that_lose_nothing(kind, options, tmp_path):
 )
 def test_what_is_lost_is_counted_with_an_example(kind, options, count, example, tmp_path):
     printed = lost(made(kind, tmp_path, **options), TEXTS)
-    assert printed.startswith(f"{count:,} of 2,100 texts do not come back")
+    assert printed.startswith(f"{count:,} of 2,100 texts change when")
     assert example in printed

@@ -208,7 +208,7 @@ def test_a_system_message_may_be_refused(dialogue_tokenizer: Any) -> None:
 def test_a_system_message_that_is_only_in_prompts_is_refused(dialogue_tokenizer: Any) -> None:
     """Mistral writes it before the last question if nothing follows, and else not at all."""
     template = made(SHAPES["mistral"], dialogue_tokenizer)
-    with pytest.raises(Unfit, match="no beginning of what it writes: they have 'be kind"):
+    with pytest.raises(Unfit, match="not a prefix of the rendered dialogue: it has 'be kind"):
         template.encode([[SYSTEM, *DIALOGUE]])
 
 
@@ -242,19 +242,19 @@ UNUSABLE = {
     "no end at all": (
         "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}{% endfor %}"
         "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
-        "no token of its own",
+        "no end token",
     ),
     "no end, marked": (
         "{% for m in messages %}<|{{ m.role }}|>\n{% if m.role == 'assistant' %}{% generation %}"
         "{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
-        "no token of its own",
+        "no end token",
     ),
     "an end that the tokenizer lacks": (
         "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|my_end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
-        "with <|my_end|>, and the tokenizer has no such token; one that is trained with "
-        '\'processor.special_tokens=["<|user|>","<|my_end|>","<|assistant|>"]\' has',
+        "with <|my_end|>, which is not a token of the tokenizer; train one with "
+        '\'processor.special_tokens=["<|user|>","<|my_end|>","<|assistant|>"]\'',
     ),
     "no prompt": (
         "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}",
@@ -284,5 +284,5 @@ def test_a_turn_whose_content_a_template_drops_is_refused(dialogue_tokenizer: An
     template = ChatTemplate(source, dialogue_tokenizer(control=list(IM)))
     assert learned(template, DIALOGUE) == list(PLAIN)
     dropped = [USER, SAID | {"content": "<think>why</think>fine"}]
-    with pytest.raises(Unfit, match="leaves out what the assistant says"):
+    with pytest.raises(Unfit, match="omits the assistant's text"):
         template.encode([dropped])

@@ -348,7 +348,7 @@ def test_characters_and_bytes_keep_to_the_size(tmp_path: Path) -> None:
 
 
 def test_bytes_are_for_characters_alone(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is for chars"):
+    with pytest.raises(UserError, match="requires kind chars"):
         train("wordpiece", tmp_path, byte_fallback=True)
 
 

@@ -51,8 +51,8 @@ def test_frames_are_sampled_evenly_and_made_small(tmp_path):
         (b"", "it is empty"),
         (b"GIF89a damaged", "cannot be read"),
         (clips.encoded(frames())[:-60], "cannot be read"),
-        (b"no video at all", "no video of a known format"),
-        (clips.encoded(frames()[:2]), "has 2 frames, and 3 are read"),
+        (b"no video at all", "not a video of a known format"),
+        (clips.encoded(frames()[:2]), "has 2 frames, but 3 are required"),
     ],
 )
 def test_what_is_no_such_video_is_refused_with_its_name(data, message, tmp_path):
@@ -92,7 +92,7 @@ def test_a_request_holds_a_video(name):
     assert ending(data) == name[1:]
     with pytest.raises(UserError):
         video_of_data_url(url[:-400])
-    with pytest.raises(UserError, match="a data URL"):
+    with pytest.raises(UserError, match="data URL"):
         video_of_data_url("a.mp4")
 
 

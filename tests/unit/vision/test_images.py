@@ -152,7 +152,7 @@ def test_16_bits_are_scaled_and_not_cut_off(kind):
 
 
 def test_pixels_of_no_known_range_are_refused():
-    with pytest.raises(UserError, match="whose range is not known"):
+    with pytest.raises(UserError, match="with an unknown range"):
         images.decode(saved(Image.fromarray(GRAY.astype(np.float32)), "TIFF"), "x")
 
 

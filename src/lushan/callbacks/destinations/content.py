@@ -108,7 +108,7 @@ def predictions(result: RunResult, schema: RecordSchema) -> Iterator[Table]:
         lines = checksums.read(folder.path, f"predictions/{path.name}").splitlines()
         if len(lines) > MOST_ROWS:
             counts = f"the first {MOST_ROWS:,} of {len(lines):,}"
-            log.info("note: trackers get %s predictions on %s", counts, path.stem)
+            log.info("note: trackers receive %s predictions on %s", counts, path.stem)
         records = [parse_json(line) for line in lines[:MOST_ROWS]]
         columns = dict.fromkeys(key for record in records for key in record)
         rows = [{key: _cell(record.get(key), known) for key in columns} for record in records]

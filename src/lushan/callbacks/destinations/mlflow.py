@@ -47,9 +47,9 @@ class MLflow:
     continues its copy. Address and credentials come from the environment alone.
 
     Args:
-        experiment: MLflow's experiment.
-        tables: Whether texts and images of the data are sent: predictions, and samples.
-        weights: Whether the evaluated weights are sent, with labels, processor and shape.
+        experiment: Name of the MLflow experiment.
+        tables: Whether to send texts and images of the data: predictions and samples.
+        weights: Whether to upload the evaluated weights, with labels, processor and config.
     """
 
     later: ClassVar[str] = "lushan sync --to mlflow {}"
@@ -67,11 +67,11 @@ class MLflow:
         """Open MLflow's run, or the one that an earlier attempt has opened.
 
         Raises:
-            RunFailed: The server does not answer.
+            RunFailed: The server does not respond.
         """
         address = os.environ.get(URI) or _local(about)
         if address.startswith("http") and not answers(address):
-            raise RunFailed(f"{URI} does not answer")
+            raise RunFailed(f"{URI} does not respond")
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
         logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -105,7 +105,7 @@ class MLflow:
         params = {_named(key): str(value) for key, value in flat(config).items()}
         long = [key for key, value in params.items() if len(value) > LONGEST_PARAM]
         if long:
-            log.info("note: too long for MLflow, and in its config.yaml alone: %s", ", ".join(long))
+            log.info("note: too long for MLflow, so only in its config.yaml: %s", ", ".join(long))
         new = [Param(k, v) for k, v in params.items() if k not in there and k not in long]
         for start in range(0, len(new), MOST_PARAMS):
             self.client.log_batch(self.run, params=new[start : start + MOST_PARAMS])

@@ -31,7 +31,7 @@ def sync(result: RunResult, schema: RecordSchema, to: str) -> str:
 
     Raises:
         UserError: There is no key, or no address.
-        RunFailed: The server does not answer.
+        RunFailed: The server does not respond.
     """
     folder = result.folder
     cfg = read_config(folder)
@@ -52,7 +52,7 @@ def _wandb(node: Mapping[str, Any]) -> wandb.WandB:
         hint = "Set it, or run `wandb login` once."
         raise UserError("W&B needs a key", key="WANDB_API_KEY", hint=hint)
     if not answers(base_url()):
-        raise RunFailed(f"{base_url()} does not answer")
+        raise RunFailed(f"{base_url()} does not respond")
     return wandb.WandB(**{**node, "mode": "online"})
 
 

@@ -34,11 +34,11 @@ class WandB:
     artifact the run's config, result and `metrics.csv`. A resumed run continues its copy.
 
     Args:
-        project: W&B's project.
-        entity: W&B's user or team; null is the key's own.
-        mode: `auto` is online with a key and offline without; or as W&B has them.
-        tables: Whether texts and images of the data are sent: predictions, and samples.
-        weights: Whether the evaluated weights are sent, with labels, processor and shape.
+        project: Name of the W&B project.
+        entity: W&B user or team; null is the default of the API key.
+        mode: `auto` is online if there is an API key, else offline. Other values are those of W&B.
+        tables: Whether to send texts and images of the data: predictions and samples.
+        weights: Whether to upload the evaluated weights, with labels, processor and config.
     """
 
     later: ClassVar[str] = "lushan sync {}"
@@ -101,7 +101,8 @@ class WandB:
             mode = os.environ.get("WANDB_MODE", "online" if api_key() else "offline")  # type: ignore[assignment]
         if mode == "online" and not answers(base_url()):
             log.warning(
-                "warning: %s does not answer; W&B writes offline, and `lushan sync` sends it later",
+                "warning: %s does not respond; W&B logs offline, and `lushan sync` uploads it "
+                "later",
                 base_url(),
             )
             return "offline"

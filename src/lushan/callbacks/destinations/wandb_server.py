@@ -43,7 +43,7 @@ def refuse_workspace_settings() -> None:
         for name, value in _read(file).items():
             if name not in _HARMLESS and (name, value) != ("base_url", base_url()):
                 raise UserError(
-                    "a working folder does not choose this for W&B",
+                    "a settings file in the working folder cannot set this for W&B",
                     key=name,
                     value=value,
                     file=file,

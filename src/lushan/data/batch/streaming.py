@@ -61,9 +61,9 @@ class Stream:
                 if wait is None:
                     raise RunFailed(
                         f"{self.name} cannot be read from row {start + 1:,} on: {error}\n"
-                        "  The same command resumes here once it can be reached."
+                        "  Run the same command to resume here once the source is reachable."
                     ) from error
-                log.warning("%s broke off (%s); trying again", self.name, error)
+                log.warning("%s: the connection broke (%s); retrying", self.name, error)
                 time.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
@@ -102,7 +102,7 @@ class Stream:
         for place in sorted((p for p in noted if p <= row), reverse=True):
             if (note := read_note(noted[place])) is not None:
                 return place, parse_json(note)
-            log.warning("the cache file %s is damaged, and is not used", noted[place])
+            log.warning("the cache file %s is damaged and is ignored", noted[place])
             noted[place].unlink(missing_ok=True)
         return 0, None
 

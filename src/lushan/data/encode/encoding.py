@@ -210,7 +210,7 @@ def _parts(part: _Part) -> Iterator[tuple[pa.RecordBatch, dict[str, int]]]:
                 yield pending.popleft().result()
         except BrokenProcessPool as error:
             raise RunFailed(
-                "a process that encodes the data was killed, perhaps because the memory was full"
+                "a process that encodes the data was killed, perhaps because it ran out of memory"
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -86,13 +86,14 @@ class Conll(Tagged, WholeFiles):
     (`1-2`) and empty nodes (`1.1`) are left out and counted: their words have lines of their own.
 
     Args:
-        token_column: Which column holds tokens; from 0, or from the end with -1.
-        tag_column: Which one holds tags.
-        separator: What stands between columns: `tab`, `space` (any run of blanks), or characters
-            such as `,` or `|`; `auto` is a tab where most lines have one, and blanks otherwise.
-        strip_digit: Each token ends with a digit (`科0 技1`, the place in the word): remove it.
-        comment: Lines that start so are left out and counted, unless they have the columns of a
-            token; null is `#` where the first column counts words, and otherwise no line.
+        token_column: Column of the tokens; from 0, or from the end with -1.
+        tag_column: Column of the tags.
+        separator: Separator of columns: `tab`, `space` (any number of spaces and tabs), or
+            characters such as `,` or `|`. `auto` is a tab if most lines have one, else spaces.
+        strip_digit: Remove the last digit of each token, for files with the position in the word
+            (`科0 技1`).
+        comment: Prefix of comment lines, which are skipped and counted unless they have the columns
+            of a token. null is `#` if the first column has word numbers, else none.
     """
 
     input_format: ClassVar[Format | None] = "conll"
@@ -139,7 +140,7 @@ class Conll(Tagged, WholeFiles):
         notes = [] if notes is None else notes
         sentences = list(self._sentences(text, path, tagged, notes))
         if not sentences:
-            raise files.empty(path, "the file holds no sentence")
+            raise files.empty(path, "the file has no sentence")
         stem = Path(path).name
         first = [words[0][0] for words in sentences]
         columns = {
@@ -195,7 +196,7 @@ class Conll(Tagged, WholeFiles):
         marks = (COMMENT, self.comment) if self.comment else (COMMENT,)
         plain = [line for line in sample if not _ends_sentence(line)]
         if not plain:
-            raise files.empty(path, "the file holds no sentence")
+            raise files.empty(path, "the file has no sentence")
         plain = [line for line in plain if not line.startswith(marks)] or plain
         mark = self.separator
         if mark == "auto":
@@ -217,12 +218,12 @@ class Conll(Tagged, WholeFiles):
         ids = width > 2 and _counts_words(sample, split, width)
         if ids and token_at == 0:
             raise UserError(
-                "this column counts the words of each sentence",
+                "this column has word numbers, not words",
                 key="data.token_column",
                 value=self.token_column,
                 file=path,
                 line=number,
-                hint="In CoNLL-U and similar formats the second column has the words: "
+                hint="In CoNLL-U and similar formats, words are in the second column: "
                 "data.token_column=1.",
             )
         comment = self.comment or (COMMENT if ids else None)
@@ -251,11 +252,11 @@ class Conll(Tagged, WholeFiles):
         width = len(fields)
         if tagged and width < 2 and self.token_column != self.tag_column:
             raise UserError(
-                "this line has one column, and a token and its tag are two",
+                "this line has one column, but a token and its tag need two",
                 file=path,
                 line=line,
                 value=fields[0],
-                hint="Columns are separated by blanks or a tab; what else stands there is named: "
+                hint="The default separators are spaces and tabs. For another one: "
                 f"{typed('data.separator', ',')}.",
             )
         wanted = {"token_column": self.token_column}
@@ -279,13 +280,13 @@ class Conll(Tagged, WholeFiles):
         number, line, fields = row
         blanks = layout.split is _by_blanks
         return UserError(
-            f"{plural(len(fields), 'column')}{' (separated by blanks)' if blanks else ''}, and "
+            f"{plural(len(fields), 'column')}{' (separated by blanks)' if blanks else ''}, but "
             f"most lines have {layout.width}",
             file=path,
             line=number,
             value=line,
-            hint="Each token needs its tag. If the columns are separated otherwise, write "
-            f"data.separator={'tab' if blanks else 'space'}; comments are left out by "
+            hint=f"Each token needs its tag. For another separator, write "
+            f"data.separator={'tab' if blanks else 'space'}; to skip comments, write "
             f"{typed('data.comment', COMMENT)}.",
         )
 
@@ -369,18 +370,18 @@ def _said(counts: Counter[str], layout: _Layout) -> Iterator[str]:
     if comments := counts["comments"]:
         yield plural(
             comments,
-            f"comment (a line that starts with {layout.comment!r}) was left out",
-            f"comments (lines that start with {layout.comment!r}) were left out",
+            f"comment (a line that starts with {layout.comment!r}) was skipped",
+            f"comments (lines that start with {layout.comment!r}) were skipped",
         )
     if ranges := counts["multiword tokens"]:
         yield plural(
             ranges,
-            "multiword token (an id such as 1-2) was left out: its words have lines of their own",
-            "multiword tokens (ids such as 1-2) were left out: their words have lines of their own",
+            "multiword token (an id such as 1-2) was skipped: its words have their own lines",
+            "multiword tokens (ids such as 1-2) were skipped: their words have their own lines",
         )
     if nodes := counts["empty nodes"]:
         yield plural(
             nodes,
-            "empty node (an id such as 1.1) was left out",
-            "empty nodes (ids such as 1.1) were left out",
+            "empty node (an id such as 1.1) was skipped",
+            "empty nodes (ids such as 1.1) were skipped",
         )

@@ -34,8 +34,8 @@ class Folder(Source):
     may hold the class instead, and `NAME.txt` the text of a task that reads one.
 
     Args:
-        dir: Folder that the splits are below.
-        largest_file: Bytes, unpacked, of the largest archive that is read; null is 2 GiB.
+        dir: Base folder of the splits.
+        largest_file: Maximum size in bytes of an archive after decompression; null is 2 GiB.
     """
 
     dir: str | None = None
@@ -82,7 +82,7 @@ class Folder(Source):
                 f"there is no folder or archive {below}",
                 key=f"data.{split}",
                 value=name,
-                hint="Write a folder with a folder for each class, or a .tar or .zip file of one.",
+                hint="Give a folder with one folder for each class, or a .tar or .zip file of it.",
             )
         return Media(place, self.largest_file)
 
@@ -93,7 +93,7 @@ def _images(media: Media, key: str) -> list[str]:
     if not names:
         hint = None
         if any(name.lower().endswith(TEXT) for name in media.files):
-            hint = "Texts in a folder for each class are read by data=text_folder."
+            hint = "For texts with a folder for each class, use data=text_folder."
         raise UserError("there is no image in this folder", key=key, file=media.place, hint=hint)
     return names
 
@@ -116,7 +116,7 @@ def _text(media: Media, path: str, split: str) -> str:
             f"{path} has no text: there is no {beside}",
             key=f"data.{split}",
             file=media.place,
-            hint="A table with a column of images and one of texts is read by data=table or "
+            hint="For a table with a column of images and one of texts, use data=table or "
             "data=jsonl with data.media=FOLDER.",
         )
     return found
@@ -129,10 +129,10 @@ def _class(media: Media, path: str, split: str) -> str:
     *_, folder = ("", *path.split("/")[:-1])
     if not folder:
         raise UserError(
-            f"{path} lies in no folder, whose name would be its class",
+            f"{path} is not in a folder, so it has no class",
             key=f"data.{split}",
             file=media.place,
-            hint="Put the images of each class into a folder of its own; a table with a column of "
-            "images is read by data=table or data=jsonl with data.media=FOLDER.",
+            hint="Put the images of each class into one folder. For a table with a column of "
+            "images, use data=table or data=jsonl with data.media=FOLDER.",
         )
     return folder

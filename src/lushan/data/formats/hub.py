@@ -52,10 +52,10 @@ def builder_of(place: Path, path: str) -> tuple[str, str]:
     suffix = files.bare_suffix(place)
     if suffix not in BUILDERS:
         raise UserError(
-            "the ending of this file is that of no known format",
+            "unknown file extension",
             key="data.path",
             value=path,
-            hint=f"Known are {', '.join(BUILDERS)}.",
+            hint=f"Supported: {', '.join(BUILDERS)}.",
         )
     return suffix, BUILDERS[suffix]
 
@@ -82,11 +82,11 @@ class HubSet(Source):
     Labels that the set keeps as numbers get the names it has for them.
 
     Args:
-        path: A hub id, or a folder or file that `datasets` reads: Parquet, JSONL, CSV.
-        config: Which part of the set.
-        revision: Branch, tag or commit; a commit never changes.
-        longest_line: Characters of the longest text that is read.
-        largest_file: Bytes of the largest split, or unpacked file, that is read; null is 2 GiB.
+        path: A Hub id, or a folder or file that `datasets` supports: Parquet, JSONL, CSV.
+        config: Config (subset) of the data set.
+        revision: Branch, tag or commit. Only a commit is immutable.
+        longest_line: Maximum length in characters of a text.
+        largest_file: Maximum size in bytes of a split or an extracted file; null is 2 GiB.
     """
 
     path: str
@@ -216,15 +216,15 @@ class HubSet(Source):
                 "there is no such folder or file",
                 key="data.path",
                 value=self.path,
-                hint="Write a folder, a file, or a hub id (owner/name).",
+                hint="Give a folder, a file, or a Hub id (owner/name).",
             )
 
     def _unreachable(self) -> UserError:
         return UserError(
-            "no such folder or file here, and the hub cannot be reached",
+            "no such local folder or file, and the Hub cannot be reached",
             key="data.path",
             value=self.path,
-            hint="Write the path of local files (Parquet, JSONL, CSV), or use data=jsonl, "
+            hint="Give the path of local files (Parquet, JSONL, CSV), or use data=jsonl, "
             "data=table, data=conll.",
         )
 
@@ -232,7 +232,7 @@ class HubSet(Source):
         near = did_you_mean(name, there)
         ways = f"Its splits: {', '.join(there)}; data.{split}=NAME, =0.1 of train, or =null."
         return UserError(
-            f"the set has no split {name!r}",
+            f"the data set has no split {name!r}",
             key=f"data.{split}",
             hint=f"{near} {ways}" if near else ways,
         )
@@ -251,7 +251,9 @@ class HubSet(Source):
             first = in_a_line(cause) if isinstance(cause, LookupError) else first_line(cause)
             key = "data.config" if "config" in first.lower() else "data.path"
             value = self.config if key == "data.config" else self.path
-            raise UserError(f"the set cannot be read: {first}", key=key, value=value) from error
+            raise UserError(
+                f"the data set cannot be read: {first}", key=key, value=value
+            ) from error
 
 
 @configurable

@@ -65,24 +65,25 @@ class Interactions(WholeFiles, _WithItems):
     first time.
 
     Args:
-        dir: Folder that file names are below.
-        train: The table of interactions: CSV, TSV, JSON or Parquet. All splits are taken from it.
-        items: The table of items; null names them by their ids alone.
-        tags: A table of words that people gave to items, a row each.
-        user: The column of the users; null finds it by its name, as the next three.
-        item: The column of the items, in all tables.
-        time: The column of the times: numbers, or dates in ISO 8601.
-        title: The column of the items' titles.
-        texts: Further columns of the items' table that describe them.
-        tag: The column of the words in `tags`.
-        rating: The column of ratings, of which only those of `least_rating` and more count.
-        least_rating: See there; null counts every interaction.
-        split: `leave_last_out`: each user's last interaction is the test, the one before it the
-            validation. `time`: what came after one point of time for all users is evaluated.
-        cuts: Of `time`: shares of all interactions before validation and before the test.
-        columns: Names of the columns of `train`, for a file without a header.
-        item_columns: Likewise, of `items`.
-        separator: What stands between fields of all tables; null finds it out for each.
+        dir: Base folder of file names.
+        train: Table of interactions: CSV, TSV, JSON or Parquet. All splits come from it.
+        items: Table of items; null has only their ids.
+        tags: Table of tags that users gave to items, one a row.
+        user: Column of the users; null detects it by name, as for the next three.
+        item: Column of the items, in all tables.
+        time: Column of the times: numbers, or ISO 8601 dates.
+        title: Column of the titles of items.
+        texts: More columns of the items' table with descriptions.
+        tag: Column of the tags in `tags`.
+        rating: Column of ratings. Only interactions with `least_rating` or more are used.
+        least_rating: Lowest rating to use; null uses all interactions.
+        split: `leave_last_out`: the last interaction of each user is the test, the one before it
+            the validation. `time`: evaluates interactions after a point in time, the same for all
+            users.
+        cuts: For `time`: the shares of all interactions before validation and before the test.
+        columns: Column names of `train`, for a file without a header.
+        item_columns: Column names of `items`, for a file without a header.
+        separator: Field separator of all tables; null detects it for each.
     """
 
     items: str | None = None
@@ -107,14 +108,14 @@ class Interactions(WholeFiles, _WithItems):
         for name in ("validation", "test"):
             if (value := getattr(self, name)) is not None:
                 raise UserError(
-                    "splits of interactions are taken by data.split, never at random",
+                    "interactions are split by data.split, never at random",
                     key=f"data.{name}",
                     value=value,
                     hint=f"Write data.{name}=null, and data.split=leave_last_out or time.",
                 )
         if len(self.cuts) != LEAST_LISTS or not 0 < self.cuts[0] < self.cuts[1] < 1:
             raise UserError(
-                "two shares between 0 and 1, the first the smaller",
+                "must be two shares between 0 and 1, in rising order",
                 key="data.cuts",
                 value=self.cuts,
                 hint="Write data.cuts=[0.8,0.9].",
@@ -204,7 +205,7 @@ class Interactions(WholeFiles, _WithItems):
         distinct = sum(map(len, by_user.values()))
         if distinct < len(order):
             what = plural(len(order) - distinct, "interaction", "interactions")
-            notes.append(f"{what} of a user with an item it had before: the first one counts")
+            notes.append(f"{what} repeat an item of the same user: only the first one counts")
         return [
             Visits(
                 user, list(own), [times[r] for r in own.values()], columns.lines[min(own.values())]
@@ -247,18 +248,20 @@ class Interactions(WholeFiles, _WithItems):
         texts = [f"{text} {tags[name]}".strip() for name, text in zip(ids, texts, strict=True)]
         missing = sum(not title for title in titles)
         if missing:
-            notes.append(f"{missing} items have no title: their ids stand for it")
+            notes.append(f"{missing} items have no title; their ids are used instead")
         titles = [title or name for name, title in zip(ids, titles, strict=True)]
         there = set(ids)
         without = [item for item in had if item not in there]
         if len(without) == len(had):
             raise UserError(
-                f"none of the items of {columns.file} is in this table: {without[0]!r}, for one",
+                f"none of the items of {columns.file} is in this table, for example {without[0]!r}",
                 key="data.items",
                 file=rows.file,
             )
         if without:
-            notes.append(f"{len(without)} items are not in the table of items: known by their ids")
+            notes.append(
+                f"{len(without)} items are not in the table of items; only their ids are known"
+            )
         blank = [""] * len(without)
         return Catalogue([*ids, *without], [*titles, *without], [*texts, *blank])
 
@@ -283,7 +286,7 @@ def _require_once(columns: Columns, ids: Sequence[str]) -> None:
     first: dict[str, int] = {}
     for row, name in enumerate(ids):
         if (before := first.setdefault(name, row)) != row:
-            raise columns.fail(f"item {name} stands in {columns.place(before)} already", row)
+            raise columns.fail(f"item {name} is already in {columns.place(before)}", row)
 
 
 def _number(columns: Columns, name: str, row: int) -> float:
@@ -293,7 +296,7 @@ def _number(columns: Columns, name: str, row: int) -> float:
     except (TypeError, ValueError):
         found = math.nan
     if not math.isfinite(found):
-        raise columns.fail(f"the {name} is no number", row, value=value)
+        raise columns.fail(f"the {name} is not a number", row, value=value)
     return found
 
 
@@ -305,7 +308,7 @@ def _time(columns: Columns, name: str, row: int) -> float:
             value = datetime.datetime.fromisoformat(value.strip())
         except ValueError:
             hint = "Write numbers, or dates such as 2024-05-31T12:00:00."
-            raise columns.fail(f"the {name} is no time", row, value=value, hint=hint) from None
+            raise columns.fail(f"the {name} is not a time", row, value=value, hint=hint) from None
     if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
         value = datetime.datetime.combine(value, datetime.time())
     if isinstance(value, datetime.datetime):  # without a zone it is UTC, wherever it is read

@@ -20,8 +20,8 @@ class Jsonl(Rows, WholeFiles):
     """Words with tags, texts with entities as spans or with labels, or sources with targets.
 
     Args:
-        each: Keys of lists inside of a row, from the outermost, whose innermost elements are the
-            examples, each with the other values of what it lies in: `paragraphs.qas` of SQuAD.
+        each: Keys of nested lists in a row, from the outermost: the innermost elements are the
+            examples, with the other values of the levels above. For SQuAD: `paragraphs.qas`.
     """
 
     input_format: ClassVar[Format | None] = "jsonl"

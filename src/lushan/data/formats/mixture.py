@@ -25,13 +25,14 @@ class Mixture(Source):
     the mixture's.
 
     Args:
-        sources: Name to source.
-        weights: Name to its share in training, of any sum; null is every example once an epoch.
-        weigh_by: What the weights are shares of: tokens, or examples.
-        epoch_examples: Examples of an epoch; null goes by `stopping`.
-        stopping: An epoch ends where the first corpus is exhausted, or the last one; those that
-            are exhausted before start over.
-        cache_dir: Where documents are kept.
+        sources: From a name to its source.
+        weights: From a name to its sampling weight in training; null uses every example once an
+            epoch. Weights need not sum to 1.
+        weigh_by: Whether weights are shares of tokens or of examples.
+        epoch_examples: Number of examples of an epoch; null depends on `stopping`.
+        stopping: End an epoch when the first source is exhausted, or the last one. Exhausted
+            sources are repeated until then.
+        cache_dir: Cache folder of documents.
     """
 
     sources: dict[str, Source] = dataclasses.field(default_factory=dict)
@@ -47,7 +48,7 @@ class Mixture(Source):
         for split in SPLITS:
             if (value := getattr(self, split)) is not None:
                 raise UserError(
-                    "each source of a mixture has splits of its own",
+                    "each source of a mixture sets its own splits",
                     key=f"data.{split}",
                     value=value,
                     hint=f"Write data.sources.NAME.{split}=FILE.",
@@ -73,7 +74,7 @@ class Mixture(Source):
                     f"the source {missing[0]!r} has no weight",
                     key="data.weights",
                     value=self.weights,
-                    hint="0 leaves it out of training.",
+                    hint="Write 0 to exclude it from training.",
                 )
             if not sum(self.weights.values()):
                 raise UserError("all weights are 0", key="data.weights", value=self.weights)
@@ -94,7 +95,7 @@ class Mixture(Source):
             raise UserError(
                 "there is nothing to mix",
                 key="data.sources",
-                hint="Name them in a file conf/data/mine.yaml, as conf/data/mixture.yaml shows.",
+                hint="List the sources in a file conf/data/mine.yaml; see conf/data/mixture.yaml.",
             )
 
     def read(self, fields: Fields | None = None, *, only: str | None = None) -> Corpus:
@@ -180,7 +181,7 @@ def joined(tables: dict[str, pa.Table]) -> pa.Table:
     for other in others:
         if different := set(names) ^ set(tables[other].column_names):
             raise UserError(
-                f"{first} and {other} do not hold the same: one of them has no {min(different)}",
+                f"{first} and {other} have different fields: one of them has no {min(different)}",
                 key="data.sources",
                 hint=f"{first} has {', '.join(names)}.",
             )

@@ -199,7 +199,7 @@ class Sample(Source):
                     "the built-in sample data has no files",
                     key=f"data.{split}",
                     value=value,
-                    hint="Name the format too: data=conll, data=jsonl, data=table or data=hub.",
+                    hint="Set the format too: data=conll, data=jsonl, data=table or data=hub.",
                 )
         super().__post_init__()
 

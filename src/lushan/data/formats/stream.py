@@ -46,15 +46,16 @@ class Stream(HubSet):
     and no document is repeated or left out.
 
     Args:
-        path: A hub id; or a file, a pattern of files or a folder: Parquet, JSONL, CSV, text lines.
-        validation: Name of a split, or so many documents from the beginning of the training split,
-            which training then does without, and without their copies.
-        test: Likewise, from where validation ends.
-        text: The field of the texts; null finds it by its name.
-        window_documents: Documents of a window.
-        evaluation_documents: Documents at most of a split that is named.
-        longest_part: Characters from which on a text is read in parts, cut at line ends.
-        cache_dir: Where the last windows are kept; null keeps them in memory.
+        path: A Hub id; or a file, a file pattern or a folder of Parquet, JSONL, CSV or lines of
+            text.
+        validation: Name of a split; or a number of documents from the beginning of the training
+            split, which are then excluded from training together with their duplicates.
+        test: As for `validation`; a number of documents follows those of validation.
+        text: Field of the texts; null detects it by name.
+        window_documents: Number of documents of a window.
+        evaluation_documents: Maximum number of documents of a named split.
+        longest_part: Maximum length in characters of a text; longer texts are split at line ends.
+        cache_dir: Cache folder of the last windows; null keeps them in memory.
     """
 
     gives: ClassVar[Fields | None] = DOCUMENTS
@@ -81,7 +82,7 @@ class Stream(HubSet):
         for name, count in self.shares().items():
             if count < 1 or count != int(count):
                 raise UserError(
-                    "of a stream, so many documents are taken, no share",
+                    "a stream needs a number of documents, not a share",
                     key=f"data.{name}",
                     value=count,
                     hint=f"Write data.{name}=1000, or the name of a split.",
@@ -90,7 +91,7 @@ class Stream(HubSet):
     def _require_train_share(self) -> None:
         if self.train_share is not None:
             raise UserError(
-                "a stream's length is not known, so no share of it can be taken",
+                "the length of a stream is unknown, so a share of it is not possible",
                 key="data.train_share",
                 value=self.train_share,
                 hint="Write trainer.max_steps=N, or data.limit=N for the first N documents.",
@@ -175,7 +176,7 @@ class Stream(HubSet):
             return self._columns(rows, first + turn * size, "train")
         end = self._stream("train").end or 0
         if end <= first:
-            raise files.empty(self._name("train"), "the split has no more rows than are held out")
+            raise files.empty(self._name("train"), "all rows of the split would be held out")
         self._windows = -(-(end - first) // size)
         return self._rows(number)
 

@@ -44,13 +44,13 @@ class Table(Rows, WholeFiles):
     targets.
 
     Args:
-        columns: Names of the columns, for a file without a header. A first row that holds just
-            these names is taken for one.
-        header: Whether the first row holds names; null finds out, see `columns`.
-        separator: What stands between fields, one character or several; null is a tab for .tsv,
-            and otherwise comma, tab, semicolon, `|` or `::`: what gives most rows as many fields.
-        quote: What fields may stand in; null is `"`, and nothing where fields are separated by
-            tabs or by several characters. '' is nothing.
+        columns: Column names for a file without a header. If the first row has exactly these names,
+            it is the header.
+        header: Whether the first row is a header; null detects it, see `columns`.
+        separator: Field separator, one or more characters. null is a tab for .tsv; else the one of
+            comma, tab, semicolon, `|` and `::` that gives most rows the same number of fields.
+        quote: Quote character. null is `"`, or none if the separator is a tab or several
+            characters. '' is none.
     """
 
     input_format: ClassVar[Format | None] = "table"
@@ -110,12 +110,12 @@ class Table(Rows, WholeFiles):
                     "the header is repeated here",
                     file=path,
                     line=number,
-                    hint="Files were joined here; remove this line.",
+                    hint="The file looks concatenated; remove this line.",
                 )
             kept.append(row)
             numbers.append(number)
         if not kept:
-            raise files.empty(path, "the file has a header and no rows")
+            raise files.empty(path, "the file has a header but no rows")
         return Columns(dict(zip(names, zip(*kept, strict=True), strict=True)), numbers, path)
 
     def separator_of(self, path: Path, lines: Sequence[str]) -> str:
@@ -132,7 +132,7 @@ class Table(Rows, WholeFiles):
         if len(separator) > 1:
             if self.quote:
                 raise UserError(
-                    f"fields that are separated by {separator!r} are not quoted",
+                    f"quoting is not supported with the separator {separator!r}",
                     key="data.quote",
                     value=self.quote,
                     hint="Write data.quote=null.",
@@ -146,8 +146,8 @@ class Table(Rows, WholeFiles):
         quoted = sum(line.startswith(QUOTE) or f"\t{QUOTE}" in line for line in lines)
         if quoted:
             notes.append(
-                f"{split}: in {quoted} lines a field starts with a quotation mark, taken as part "
-                f"of the text; {typed('data.quote', QUOTE)} reads quoted fields"
+                f"{split}: in {quoted} lines a field starts with a quotation mark, which is kept "
+                f"as text; {typed('data.quote', QUOTE)} reads quoted fields"
             )
         return None
 
@@ -169,7 +169,7 @@ class Table(Rows, WholeFiles):
         if self.columns is None:
             if self.header is False:
                 raise UserError(
-                    "without a header the columns need names",
+                    "without a header, the columns need names",
                     key=self.columns_key,
                     hint=f"Write {self.columns_key}=[...], {len(first)} names.",
                 )
@@ -179,7 +179,7 @@ class Table(Rows, WholeFiles):
                     f"the header names {double!r} twice",
                     file=path,
                     line=1,
-                    hint="Without a header in the file, name its "
+                    hint="If the file has no header, name its "
                     f"{plural(len(first), 'column')}: {self.columns_key}=[...].",
                 )
             return stripped, True
@@ -207,7 +207,7 @@ def separator_named(name: str) -> str:
     known = {"tab": "\t", "\\t": "\t", "space": " "}.get(name, name)
     if not known or "\n" in known:
         raise UserError(
-            "one character or several stand between fields",
+            "the separator must have one or more characters",
             key="data.separator",
             value=name,
             hint="Write ',', ';', '|', '::' or tab.",
@@ -262,12 +262,12 @@ def rows_of(
         if "new-line character" in problem:  # all line ends were taken off before
             raise files.lone_return(path, reader.line_num) from error
         if "unexpected end of data" in problem:
-            problem = "a quotation mark is opened here and never closed"
+            problem = "a quotation mark is opened here but never closed"
         raise UserError(
             problem,
             file=path,
             line=start,
-            hint="If the file quotes nothing, write data.quote=''.",
+            hint="If the file has no quoted fields, write data.quote=''.",
         ) from error
 
 
@@ -298,12 +298,12 @@ def ragged(
     """The error for a row that has not as many fields as there are columns."""
     shown = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(separator, repr(separator))
     return UserError(
-        f"{plural(len(row), 'field')} (separated by {shown}), and the columns are {len(names)}: "
+        f"{plural(len(row), 'field')} (separated by {shown}), but the columns are {len(names)}: "
         + listed(names),
         file=path,
         line=line,
         value=separator.join(row),
-        hint="A field that holds the separator needs quotation marks; see data.separator and "
+        hint="A field that contains the separator must be quoted; see data.separator and "
         "data.quote.",
     )
 
@@ -320,7 +320,7 @@ def read_parquet(path: Path, largest: int | None = None, content: bytes | None =
         held = files.read_bytes(path, largest) if content is None else content
         table = _parquet_table(held, path, largest)
     except pa.ArrowException as error:
-        raise UserError(f"this is no Parquet file: {error}", file=path) from error
+        raise UserError(f"this is not a Parquet file: {error}", file=path) from error
     if not table.num_rows:
         raise files.empty(path, "the file has no rows")
     values = {name: table.column(name).to_pylist() for name in table.column_names}

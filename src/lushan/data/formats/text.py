@@ -29,18 +29,18 @@ class Text(FileSource):
     A row of JSONL, CSV or Parquet is a document; of plain text, `document` says what one is.
 
     Args:
-        train: The training split: a file, a pattern such as `corpus/*.txt.gz`, or a list of them.
-        validation: Likewise, or the share of the training split to take: 0.1.
-        test: Likewise.
-        document: What a document of plain text is: a file, a paragraph (blank lines part them), or
-            a line.
-        format: Of the files; null goes by their endings.
-        text: The field or column of the text; null finds it by its name.
-        share_from: Where a share is taken: documents from anywhere, copies kept together; or the
+        train: Training split: a file, a pattern such as `corpus/*.txt.gz`, or a list of them.
+        validation: Validation split: as for `train`, or a share of the training split such as 0.1.
+        test: Test split: as for `validation`.
+        document: Unit of a document in plain text: a file, a paragraph (separated by blank lines),
+            or a line.
+        format: File format; null detects it by extension.
+        text: Field or column of the text; null detects it by name.
+        share_from: Where to take a share: random documents, with duplicates kept together; or the
             end of all text, cut at a line end if it is plain text by files.
-        longest_part: Characters from which on a text is read in parts, cut at line ends, so that
-            nothing is tokenised in one go.
-        cache_dir: Where the documents are kept; null keeps them in memory.
+        longest_part: Maximum length in characters of a text; longer texts are split at line ends
+            before tokenization.
+        cache_dir: Cache folder of the documents; null keeps them in memory.
     """
 
     gives: ClassVar[Fields | None] = DOCUMENTS

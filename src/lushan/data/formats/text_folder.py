@@ -33,10 +33,10 @@ class TextFolder(Source):
     Files that lie in no class's folder are left out and counted.
 
     Args:
-        dir: Folder that the splits are below.
-        classes: Names of the folders that are read; null reads all.
-        longest_line: Bytes of the longest line that is read.
-        largest_file: Bytes, unpacked, of the largest file that is read; null is 2 GiB.
+        dir: Base folder of the splits.
+        classes: Names of the folders to use; null uses all.
+        longest_line: Maximum size in bytes of a line.
+        largest_file: Maximum size in bytes of a file after decompression; null is 2 GiB.
     """
 
     dir: str | None = None
@@ -61,9 +61,9 @@ class TextFolder(Source):
                 labels.append(parents[-1])
         if len(kept) < len(found):
             left = plural(len(found) - len(kept), "file", "files")
-            notes.append(f"{split}: {left} left out: in no folder of a class")
+            notes.append(f"{split}: {left} skipped: not in the folder of a class")
         if not kept:
-            raise files.empty(place, "no file of a text lies in a folder of a class")
+            raise files.empty(place, "no text file is in the folder of a class")
         texts = [self._text(found[path]) for path in kept]
         return pa.table(
             {
@@ -90,7 +90,7 @@ class TextFolder(Source):
         place = below if below.exists() else Path(name).expanduser()
         key = f"data.{split}"
         if not place.is_dir():
-            hint = "Write a folder with a folder for each class: train/pos/0.txt, train/neg/0.txt."
+            hint = "Give a folder with one folder for each class: train/pos/0.txt, train/neg/0.txt."
             raise UserError(f"there is no folder {below}", key=key, value=name, hint=hint)
         found = inside.files_of(place, key=key)
         return place, {p: at for p, at in found.items() if at.suffix.lower() in ENDINGS}
@@ -102,7 +102,7 @@ class TextFolder(Source):
             there = sorted(path.name for path in place.iterdir() if path.is_dir())
             classes: Sequence[str] = [name for name in there if name != folder]
             raise UserError(
-                f"the folder {folder!r} seems to hold texts without a class",
+                f"the folder {folder!r} seems to contain texts without a class",
                 key=f"data.{split}",
                 file=place,
                 hint=f"Name the classes: data.classes=[{','.join(classes)}]. Folders: "

@@ -71,7 +71,7 @@ class Launcher(SubprocessLauncher):
             self.cluster_environment.validate_settings(self.num_processes, self.num_nodes)
         except ValueError as error:
             raise UserError(
-                f"these are not the processes that were started: {error}", key="trainer.devices"
+                f"these processes do not match the config: {error}", key="trainer.devices"
             ) from error
         if not self.cluster_environment.creates_processes_externally:
             self._start_children()
@@ -115,7 +115,7 @@ class Launcher(SubprocessLauncher):
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                self.lost.append(f"rank {rank} did not answer, and was ended")
+                self.lost.append(f"rank {rank} did not respond and was terminated")
                 continue
             if code < 0:
                 self.lost.append(f"rank {rank} was ended by {signal.Signals(-code).name}")
@@ -134,7 +134,7 @@ class Observer(ChildObserver):
         """Give the first process time to report the failure; then end what still waits."""
         time.sleep(NOTICE)
         if self.children:
-            what = "another rank failed, and the first one still waits for it: ended"
+            what = "another rank failed while this one waited for it: terminated"
             echo(f"error: {what}", err=True)
             super().end_all()
 
@@ -154,8 +154,8 @@ def environment(nodes: int, variables: Mapping[str, str] = os.environ) -> Cluste
     if in_slurm(variables) and int(variables["SLURM_NTASKS"]) > 1:
         if "SLURM_STEP_ID" not in variables:
             raise UserError(
-                f"SLURM has {variables['SLURM_NTASKS']} processes for this job, and this one was "
-                "not started by srun",
+                f"SLURM has {variables['SLURM_NTASKS']} processes for this job, but this one was "
+                f"not started by srun",
                 key="trainer.strategy",
                 hint="Write srun before the command in the batch script.",
             )
@@ -173,7 +173,8 @@ def environment(nodes: int, variables: Mapping[str, str] = os.environ) -> Cluste
             "no process was started on another machine",
             key="trainer.num_nodes",
             value=nodes,
-            hint="Start it on each by torchrun, or by srun in a SLURM job: see docs/scale.md.",
+            hint="Start it on each machine with torchrun, or with srun in a SLURM job: see "
+            "docs/scale.md.",
         )
     # A job of one task on several devices: its processes are started here.
     return LightningEnvironment() if in_slurm(variables) else None
@@ -192,7 +193,7 @@ def others_named(strategy: Strategy) -> Iterator[None]:
         lost = getattr(strategy, "lost", [])
         if not lost or not _is_lost_contact(error):
             raise
-        raise RunFailed(f"{'; '.join(lost)}: its own error is above") from error
+        raise RunFailed(f"{'; '.join(lost)}: see its error above") from error
 
 
 def _is_lost_contact(error: RuntimeError) -> bool:

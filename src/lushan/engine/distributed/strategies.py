@@ -143,7 +143,7 @@ class Sharded(_Ours, ModelParallelStrategy):
             return
         if self.world_size % self.tensor_parallel:
             raise UserError(
-                f"the number of processes, {self.world_size}, is no multiple of it",
+                f"the number of processes, {self.world_size}, is not a multiple of it",
                 key="trainer.tensor_parallel",
                 value=self.tensor_parallel,
             )
@@ -175,7 +175,7 @@ class Sharded(_Ours, ModelParallelStrategy):
 
         if module.adaptation is not None and module.adaptation.method == "adalora":
             raise UserError(
-                "AdaLoRA needs whole matrices, and here each process has a part of them",
+                "AdaLoRA needs whole matrices, but here each process has only a part of them",
                 key="trainer.strategy",
                 value="fsdp",
                 hint="Write trainer=ddp, or peft=lora.",
@@ -283,7 +283,8 @@ def _refuse_whole_matrices(optimizers: Iterable[Any]) -> None:
         kind = type(part)
         if kind.__name__ in ("Adafactor", "Muon"):
             raise UserError(
-                f"{kind.__name__} needs whole matrices, and here each process has a part of one",
+                f"{kind.__name__} needs whole matrices, but here each process has only a part of "
+                f"them",
                 key="trainer.strategy",
                 value="fsdp",
                 hint="Write trainer=ddp, or optimizer=adamw.",

@@ -17,7 +17,7 @@ from lushan.metrics.metric import Array, Metric
 from lushan.metrics.scores.ratios import exp_ratio, ratio
 
 _OTHER_TOKENS = (
-    "the runs split the texts into different tokens, so that {metric} means another thing in each"
+    "the runs split the texts into different tokens, so {metric} has a different meaning in each"
 )
 
 

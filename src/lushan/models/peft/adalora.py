@@ -33,9 +33,11 @@ class AdaLora(peft.AdaLoraConfig):
     """`peft.AdaLoraConfig`, whose steps follow from the training.
 
     Attributes:
-        tinit: Steps before ranks are removed, or as a number with a point, the share of all.
-        tfinal: The same for those after the last rank was removed.
-        total_step: Of the training; given by the run.
+        tinit: Number of steps before ranks are removed; a number with a decimal point is a share of
+            all steps.
+        tfinal: Number of steps after the last rank is removed; a number with a decimal point is a
+            share of all steps.
+        total_step: Number of training steps; set by the run.
     """
 
     tinit: int | float = 0.1  # type: ignore[assignment]
@@ -47,13 +49,14 @@ class AdaLora(peft.AdaLoraConfig):
             value = getattr(self, name)
             if value < 0 or (isinstance(value, float) and value >= 1):
                 raise UserError(
-                    "must be 0 or more; with a point it is a share of all steps, below 1",
+                    "must be 0 or more; a number with a decimal point is a share of all steps, "
+                    "below 1",
                     key=f"peft.config.{name}",
                     value=value,
                 )
         if not 0 < self.target_r < self.init_r:
             raise UserError(
-                "must be above 0 and below init_r: ranks are only removed",
+                "must be above 0 and below init_r, because ranks are only removed",
                 key="peft.config.target_r",
                 value=self.target_r,
             )
@@ -83,11 +86,11 @@ class Allocated(Tuned):
         # A step at least in which importance is learned comes before ranks are removed.
         if max(first, 1) >= total_steps - last:
             raise UserError(
-                f"the training has {total_steps} steps, and {first} before and {last} after leave "
-                "none in which ranks are removed",
+                f"of {total_steps} steps, {first} before and {last} after leave no step to remove "
+                f"ranks",
                 key="peft.config.tinit",
                 value=self.wanted[0],
-                hint="Shares fit any length: peft.config.tinit=0.1 peft.config.tfinal=0.3.",
+                hint="Use shares for any length: peft.config.tinit=0.1 peft.config.tfinal=0.3.",
             )
         self.config.total_step = total_steps
         self.config.tinit, self.config.tfinal = first, last
@@ -118,7 +121,7 @@ class Allocated(Tuned):
             return  # a step that was left out teaches nothing
         if without and ranks_shrink:
             raise UserError(
-                f"AdaLoRA needs the gradient of all its weights, and {without[0]} has none",
+                f"AdaLoRA needs the gradient of all its weights, but {without[0]} has none",
                 key="optimizer.freeze",
             )
         if not self._at_hand:

@@ -70,10 +70,10 @@ class Adaptation:
             UserError: The method computes what no plain model can.
         """
         raise UserError(
-            f"{self.method} cannot be merged: its outputs are those of no plain model",
+            f"{self.method} cannot be merged into the weights of a plain model",
             key="peft",
             value=self.method,
-            hint="Export the adapter alone: --adapter.",
+            hint="Export only the adapter with --adapter.",
         )
 
     def save(self, folder: str | Path) -> None:
@@ -133,8 +133,8 @@ def _require_same_base(stored: Tensor, here: Tensor) -> None:
     was, now = (bytes(t.cpu().tolist()).hex()[:12] for t in (stored, here))
     raise UserError(
         "the adapter belongs to another base model: the weights it was trained on have the SHA-256 "
-        f"{was}..., those that were made here {now}...",
+        f"{was}..., those here {now}...",
         key="model",
-        hint="The base is built again from model, init_from and seed. If its files have changed "
-        "since, put the old ones back.",
+        hint="The base is rebuilt from model, init_from and seed. If its files have changed, "
+        "restore the old ones.",
     )

@@ -60,12 +60,12 @@ class Bottleneck:
 
     Attributes:
         size: Width of the bottleneck.
-        activation: Between the two projections.
-        dropout: On what goes in, while training.
-        scale: Factor on what is added.
-        norms: Whether the base's norms learn, too, as in the paper.
-        target_modules: Ends of the names of the modules that get one, or a regular expression of
-            whole names; null takes those of the model's family.
+        activation: Activation between the two projections.
+        dropout: Dropout of the input in training.
+        scale: Factor of the adapter's output.
+        norms: Whether to train the norms of the base model, too, as in the paper.
+        target_modules: Ends of the names of modules that get an adapter, or a regular expression
+            for whole names; null uses the default of the model family.
     """
 
     size: int = 64
@@ -163,16 +163,16 @@ def targets(
     wanted = _TARGETS.get(family) if wanted is None else wanted
     if wanted is None:
         raise UserError(
-            f"it is not known which projections end the sub-layers of a {family} model",
+            f"the output projections of a {family} model are unknown",
             key="peft.config.target_modules",
-            hint="Write the ends of their names, such as peft.config.target_modules=[o_proj,fc2].",
+            hint="Set the ends of their names, such as peft.config.target_modules=[o_proj,fc2].",
         )
     found = [(n, m) for n, m in model.named_modules() if _matches(n, wanted)]
     fit = [(name, module) for name, module in found if width_of(module)]
     if not fit:
         names = {n.rpartition(".")[2] for n, m in model.named_modules() if width_of(m)}
         raise UserError(
-            "no linear module has such a name",
+            "no linear module has this name",
             key="peft.config.target_modules",
             value=wanted,
             hint=f"There are: {', '.join(sorted(names))}.",

@@ -29,10 +29,10 @@ def adapt(
     """Freeze an encoder's model and give it an adapter.
 
     Args:
-        config: Of a method of peft, or of bottleneck adapters.
-        quantize: How the frozen weights are kept; null keeps them as they are.
+        config: Config of a peft method, or of bottleneck adapters.
+        quantize: Quantization of the frozen weights; null is none.
         encoder: With a `model` of transformers that has the weights it begins with.
-        auto_class: Name of the Auto class that chose the model's class.
+        auto_class: Name of the Auto class of the model; set by the task.
 
     Returns:
         The same encoder; `encoder.adaptation` says how it was adapted.
@@ -68,17 +68,17 @@ def _adapted(encoder: Any, config: Any, auto_class: str) -> Adaptation:
         return Prompted(encoder, config)
     if config.is_prompt_learning or config.is_adaption_prompt:
         raise UserError(
-            "of the methods that learn prompts, there are prompt and prefix tuning",
+            "only prompt tuning and prefix tuning are supported",
             key="peft.config._target_",
             value=type(config).__name__,
         )
     if isinstance(config, peft.AdaLoraConfig):
         if not isinstance(config, AdaLora):
             raise UserError(
-                "its steps must follow from the training",
+                "its number of steps must come from the training",
                 key="peft.config._target_",
                 value="peft.AdaLoraConfig",
-                hint="Write lushan.models.peft.adalora.AdaLora, which takes the same.",
+                hint="Write lushan.models.peft.adalora.AdaLora, which takes the same arguments.",
             )
         return Allocated(encoder.model, config)
     return Tuned(encoder.model, config)

@@ -66,7 +66,7 @@ class Prompted(Adaptation):
         """Refuse a model that reads no tokens, before whose embeddings a prompt could stand."""
         if "inputs_embeds" not in inspect.signature(model.forward).parameters:
             raise UserError(
-                f"a {model.config.model_type} model reads no embeddings of tokens",
+                f"a {model.config.model_type} model does not accept token embeddings",
                 key="peft",
                 value="prompt",
                 hint="Write peft=lora.",
@@ -144,14 +144,14 @@ class Prefixed(Prompted):
         is_half = model.config.is_encoder_decoder and self.config.task_type != "SEQ_2_SEQ_LM"
         if is_half or not takes_past:
             raise UserError(
-                f"a {model.config.model_type} model takes no keys and values from outside",
+                f"a {model.config.model_type} model does not accept external keys and values",
                 key="peft",
                 value="prefix",
                 hint="Write peft=prompt or peft=lora.",
             )
         if any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
             raise UserError(
-                "gradient checkpointing discards the prefix",
+                "gradient checkpointing would discard the prefix",
                 key="model.gradient_checkpointing",
                 value=True,
                 hint="Write false, or peft=lora.",
@@ -209,7 +209,7 @@ def _length(encoder: Any, config: peft.PromptLearningConfig) -> int:
     if encoder.max_length is not None:
         if count >= encoder.max_length:
             raise UserError(
-                f"the model reads {encoder.max_length} tokens, and none is left for the text",
+                f"the model's limit is {encoder.max_length} tokens, which leaves none for the text",
                 key="peft.config.num_virtual_tokens",
                 value=count,
             )
@@ -230,9 +230,9 @@ def _widen(given: dict[str, Any], name: str, by: int) -> None:
         return
     if getattr(mask, "ndim", 0) != 2:
         raise UserError(
-            "prompts and prefixes need a mask of (batch, length), and this is another",
+            "prompts and prefixes need a mask of shape (batch, length), but this has another shape",
             key="peft",
-            hint="Packed documents and static caches have theirs: do without, or write peft=lora.",
+            hint="Turn off packing and static caches, or write peft=lora.",
         )
     given[name] = F.pad(mask, (by, 0), value=1)
 
@@ -258,7 +258,7 @@ def _refuse_packed(given: dict[str, Any], method: str) -> None:
         begins = begins & mask.bool()
     if bool((begins.sum(-1) > 1).any()):
         raise UserError(
-            "documents that are packed into one row cannot each have a prompt of their own",
+            "documents packed into one row cannot each have a prompt",
             key="peft",
             value=method,
             hint="Write data.packing=false, or peft=lora.",

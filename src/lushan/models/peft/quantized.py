@@ -21,8 +21,8 @@ class FourBit:
     """Keeps the weights of linear modules in four bits, and computes in bfloat16.
 
     Args:
-        kind: How the sixteen values are spread: as a normal distribution, or as floating point.
-        double: Whether the scales are quantised, too.
+        kind: Data type of 4-bit weights: normal float or floating point.
+        double: Whether to quantize the scales, too.
     """
 
     def __init__(self, kind: Literal["nf4", "fp4"] = "nf4", double: bool = True) -> None:
@@ -80,13 +80,13 @@ def require() -> None:
     """Refuse a machine that cannot compute with four bits."""
     if not torch.cuda.is_available():
         raise UserError(
-            "weights in four bits need a CUDA card, and there is none",
+            "4-bit weights need a CUDA GPU, but there is none",
             key="peft.quantize",
-            hint="Write peft=lora, which is the same but for the frozen weights.",
+            hint="Write peft=lora, which differs only in the frozen weights.",
         )
     if importlib.util.find_spec("bitsandbytes") is None:
         raise UserError(
-            "weights in four bits need the package bitsandbytes, which is not installed",
+            "4-bit weights need the package bitsandbytes, which is not installed",
             key="peft.quantize",
             hint="pip install bitsandbytes",
         )

@@ -71,9 +71,9 @@ class Tuned(Adaptation):
         """
         if getattr(self.model, "is_loaded_in_4bit", False):
             raise UserError(
-                "what is kept in four bits cannot be merged without loss",
+                "4-bit weights cannot be merged without loss",
                 key="peft.quantize",
-                hint="Export the adapter alone: --adapter.",
+                hint="Export only the adapter with --adapter.",
             )
         try:
             plain = copy.deepcopy(self.peft).merge_and_unload()
@@ -116,10 +116,9 @@ def choose_targets(model: PreTrainedModel, config: Any) -> None:
             config.feedforward_modules = set(_FEEDFORWARD[family])
     elif kind == "IA3":
         raise UserError(
-            f"it is not known which modules of a {family} model are its keys, values and "
-            "feed-forward",
+            f"the key, value and feed-forward modules of a {family} model are unknown",
             key="peft.config.target_modules",
-            hint="Write peft.config.target_modules=[...] and, of these, "
+            hint="Write peft.config.target_modules=[...] and its subset "
             "peft.config.feedforward_modules=[...].",
         )
     else:
@@ -137,7 +136,7 @@ def _refuse_other_base(config: Any) -> None:
     start = getattr(config, "init_lora_weights", True)
     if start not in _PLAIN_STARTS:
         raise UserError(
-            "this start changes the base or needs data; the base is frozen as it is",
+            "this initialisation changes the base or needs data, but the base must stay frozen",
             key="peft.config.init_lora_weights",
             value=start,
             hint="Write true, gaussian or orthogonal.",
@@ -155,9 +154,9 @@ def _refuse_output(model: PreTrainedModel, projection: Any) -> None:
             base = getattr(module, "original_module", None)
         if base is projection or (base is not None and getattr(base, "weight", None) is weight):
             raise UserError(
-                f"{name} is the output projection, or shares its weights, and stays as it is",
+                f"{name} is the output projection, or shares its weights, and cannot be adapted",
                 key="peft.config.target_modules",
-                hint="Name other modules, or take it out by peft.config.exclude_modules.",
+                hint="Choose other modules, or exclude it with peft.config.exclude_modules.",
             )
 
 
@@ -174,8 +173,8 @@ def explained(model: PreTrainedModel, config: Any) -> Iterator[None]:
     except (ValueError, TypeError, NotImplementedError, KeyError) as error:
         text = str(error).strip().splitlines()[0]
         raise UserError(
-            f"this adapter cannot be put into a {model.config.model_type} model: {text}",
+            f"this adapter does not fit a {model.config.model_type} model: {text}",
             key="peft.config",
             value=getattr(config, "target_modules", None),
-            hint=f"Modules are called {', '.join(sorted(named))}.",
+            hint=f"Modules: {', '.join(sorted(named))}.",
         ) from error

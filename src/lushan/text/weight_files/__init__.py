@@ -42,10 +42,10 @@ def unpacked(file: Path, *, key: str, scripts: Sequence[str] | None = None) -> P
     magic = _first_bytes(file, key)
     if magic not in (b"GGUF", b"E5S1"):
         raise UserError(
-            "this file holds no weights that can be read",
+            "this file has no supported weights",
             key=key,
             file=file,
-            hint="Write a .gguf file, or a folder with config.json and model.safetensors.",
+            hint="Give a .gguf file, or a folder with config.json and model.safetensors.",
         )
     if scripts is not None and magic == b"GGUF":
         raise UserError(

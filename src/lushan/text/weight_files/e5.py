@@ -99,7 +99,7 @@ def unpack(file: Path, folder: Path, *, key: str, scripts: Sequence[str] | None 
     try:
         _tokenizer(words).save(str(folder / "tokenizer.json"))
     except Exception as error:  # pieces may be anything
-        raise parts.malformed(f"its pieces make no tokenizer ({error})") from error
+        raise parts.malformed(f"its tokens do not form a tokenizer ({error})") from error
     named = {f"{name}_token": words.pieces[at] for name, at in words.special.items()}
     named |= {"cls_token": named["bos_token"], "sep_token": named["eos_token"]}
     if "<mask>" in words.pieces:
@@ -139,14 +139,14 @@ def _words(parts: Parts) -> _Words:
     scores = parts.array("<f4", count)
     text = parts.take(size)
     if offsets[0] != 0 or offsets[-1] > size or not np.isfinite(scores).all():
-        raise parts.malformed("its pieces do not fit their text")
+        raise parts.malformed("its tokens do not match their text")
     try:
         pieces = [text[a:b].decode() for a, b in itertools.pairwise(offsets)]
         normal = _normal(parts)
     except (UnicodeDecodeError, ValueError, OverflowError) as error:
-        raise parts.malformed(f"its pieces are no UTF-8 ({error})") from error
+        raise parts.malformed(f"its tokens are not UTF-8 ({error})") from error
     if len(set(pieces)) != count:
-        raise parts.malformed("a piece is there twice")
+        raise parts.malformed("a token occurs twice")
     return _Words(pieces, scores, {"bos": bos, "eos": eos, "pad": pad, "unk": unk}, normal)
 
 
@@ -272,10 +272,10 @@ def _kept(words: _Words, scripts: Sequence[str], key: str) -> NDArray[np.int64]:
     used = [_scripts(piece) for piece in words.pieces]
     if unknown := wanted - frozenset().union(*used):
         raise UserError(
-            "no piece of this vocabulary has letters of this script",
+            "no token of this vocabulary has letters of this script",
             key=f"{key.partition('.')[0]}.scripts",
             value=sorted(unknown)[0].lower(),
-            hint="Write first words of names of letters in Unicode: latin, cjk, hiragana.",
+            hint="Write the first word of the Unicode names of its letters: latin, cjk, hiragana.",
         )
     known = wanted | _ALWAYS
     ids = [i for i, of in enumerate(used) if of <= known or i in special]

@@ -67,7 +67,7 @@ def _unpack(file: Path, folder: Path, tensors: int, numbers: int) -> None:
         empty = kind.from_config(config, **remote_code.options())
     size = sum(weight.numel() for weight in empty.parameters())
     if size > 2 * numbers:
-        raise ValueError(f"it describes a model of {size} weights, and holds {numbers}")
+        raise ValueError(f"it describes a model of {size} weights, but contains {numbers}")
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
         place, **options, **remote_code.options()
     )
@@ -119,7 +119,7 @@ def require_sound(file: Path, *, key: str) -> tuple[int, int]:
     if version not in (2, 3):
         raise parts.malformed(f"version {version} of GGUF is not known")
     if max(tensors, values) > _MOST_NAMED:
-        raise parts.malformed(f"it names {tensors} tensors and {values} values")
+        raise parts.malformed(f"it lists {tensors} tensors and {values} values")
     left = _MOST_VALUES
     for _ in range(values):
         _string(parts)
@@ -141,7 +141,7 @@ def _skip_value(parts: Parts, kind: int, left: int) -> int:
     elif kind == _ARRAY:
         inner, count = parts.numbers("IQ")
         if count > left:
-            raise parts.malformed("its arrays hold too many values")
+            raise parts.malformed("its arrays have too many values")
         left -= count
         if inner == _STRING:
             for _ in range(count):
@@ -155,7 +155,7 @@ def _skip_value(parts: Parts, kind: int, left: int) -> int:
 
 def _size(parts: Parts, kind: int) -> int:
     if kind not in _SIZES:
-        raise parts.malformed(f"{kind} is no type of a value")
+        raise parts.malformed(f"{kind} is not a type of a value")
     return _SIZES[kind]
 
 
@@ -174,5 +174,5 @@ def _tensor(parts: Parts) -> tuple[int, int]:
     try:
         block, held = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(kind)]
     except (ValueError, KeyError) as error:
-        raise parts.malformed(f"{kind} is no type of a tensor") from error
+        raise parts.malformed(f"{kind} is not a type of a tensor") from error
     return size, start + size // block * held

@@ -34,7 +34,7 @@ class Parts:
             f"the file is malformed: {problem}",
             key=self.key,
             file=self.file,
-            hint="Was it written or copied whole?",
+            hint="Was it written or copied completely?",
         )
 
     @property
@@ -49,7 +49,7 @@ class Parts:
             UserError: The file has fewer.
         """
         if not 0 <= size <= self.left:
-            raise self.malformed(f"it ends within what begins at byte {self.place}")
+            raise self.malformed(f"it ends within the item that begins at byte {self.place}")
         self.place += size
 
     def numbers(self, layout: str) -> tuple[Any, ...]:

@@ -77,7 +77,7 @@ def test_times_of_a_table_do_not_depend_on_where_it_is_read(kind, tmp_path, monk
 
 
 def test_users_of_two_interactions_are_learned_only(read):
-    with pytest.raises(UserError, match="3 interactions or more") as error:
+    with pytest.raises(UserError, match="3 or more interactions") as error:
         read("user,item,time\n1,1,1\n1,2,2\n2,1,3\n", None)
     assert "cuts" not in str(error.value)
 
@@ -124,7 +124,7 @@ def test_without_a_table_of_items_the_ids_stand_for_them(read):
 def test_the_same_item_twice_counts_once_at_its_first_time(read):
     corpus = read(RATINGS + "2,10,3,75\n1,20,3,100\n")
     assert rows(corpus, "test")[1] == ("2", ["10", "20", "30"], ["40"])
-    assert any(note.startswith("2 interactions of a user with an item") for note in corpus.notes)
+    assert any(note.startswith("2 interactions repeat an item") for note in corpus.notes)
 
 
 def test_times_may_be_dates_and_rows_in_any_order(read):
@@ -167,11 +167,11 @@ def test_gzip_is_read(tmp_path):
     ("ratings", "words"),
     [
         (RATINGS + "4,10,5,\n", ["timestamp", "ratings.csv", "10"]),
-        (RATINGS + "4,10,5,yesterday\n", ["is no time", "ratings.csv", "10"]),
+        (RATINGS + "4,10,5,yesterday\n", ["is not a time", "ratings.csv", "10"]),
         (RATINGS + ",10,5,1\n", ["userId is missing", "ratings.csv", "10"]),
         (RATINGS + "4,,5,1\n", ["movieId is missing", "ratings.csv", "10"]),
         (RATINGS + "4,10,5\n", ["ratings.csv", "10"]),
-        (RATINGS.replace("timestamp", "when"), ["which column holds the time", "data.time"]),
+        (RATINGS.replace("timestamp", "when"), ["which column contains the time", "data.time"]),
         ("user,item,time\na,1,1\n", ["data.split", "nothing is left for validation"]),
     ],
 )
@@ -185,9 +185,9 @@ def test_bad_rows_are_refused_with_their_place(read, ratings, words):
 @pytest.mark.parametrize(
     ("movies", "words"),
     [
-        (MOVIES + "10,Again,\n", ["item 10 stands in line 2 already", "6"]),
+        (MOVIES + "10,Again,\n", ["item 10 is already in line 2", "6"]),
         ("movieId,title\n77,Other\n", ["none of the items", "'20'"]),
-        ("movieId,name_of_it\n10,x\n", ["which column holds the title"]),
+        ("movieId,name_of_it\n10,x\n", ["which column contains the title"]),
     ],
 )
 def test_bad_tables_of_items_are_refused(read, movies, words):
@@ -221,7 +221,7 @@ def test_titles_are_found_whatever_their_case_and_near_ones_are_named(read):
     with pytest.raises(UserError, match="no item has this title") as raised:
         items.find("Twnty", key="--history")
     assert "Twenty" in str(raised.value.hint)
-    with pytest.raises(UserError, match="2 items are called so"):
+    with pytest.raises(UserError, match="2 items have this title"):
         items.find("ty", key="--history")
 
 

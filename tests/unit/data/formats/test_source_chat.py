@@ -98,7 +98,7 @@ def test_messages_of_one_role_are_joined_and_counted(read_chat: Any) -> None:
     assert printed(corpus) == [[("user", "a\nb"), ("assistant", "c"), ("user", "d")]]
     assert corpus.notes == [
         "train: 1 messages are empty",
-        "train: 2 messages were joined to the one before, which is of the same role",
+        "train: 2 messages were merged with the previous one, which has the same role",
     ]
 
 
@@ -106,28 +106,26 @@ def test_dialogues_without_an_answer_are_left_out_and_counted(read_chat: Any) ->
     corpus = read_chat({"turns": ["hello", "hi"]}, {"turns": ["hello"]}, {"turns": []})
     assert printed(corpus) == [SAID]
     assert corpus.splits["train"].column("line").to_pylist() == [1]
-    assert corpus.notes == [
-        "train: 2 of 3 dialogues have no turn of the assistant's and were left out"
-    ]
+    assert corpus.notes == ["train: 2 of 3 dialogues have no assistant turn and were dropped"]
 
 
 def test_no_answer_at_all_is_refused(read_chat: Any, refused: Any) -> None:
     error = refused(read_chat, {"turns": ["hello"]})
-    assert "nothing to learn" in error.problem
+    assert "nothing to train on" in error.problem
 
 
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"messages": "hello"}, "which field holds the messages?"),
-        ({"messages": ["hello", 1]}, "message 1 is no mapping"),
+        ({"messages": "hello"}, "which field contains the messages"),
+        ({"messages": ["hello", 1]}, "message 1 is not a mapping"),
         ({"messages": [{"role": "user"}]}, "message 1 has no content"),
         ({"messages": [{"content": "hello"}]}, "message 1 has no role"),
         ({"messages": [{"role": "user", "content": None}]}, "the content of message 1 is missing"),
-        ({"messages": [{"role": "user", "content": 3}]}, "the content of message 1 is no text"),
+        ({"messages": [{"role": "user", "content": 3}]}, "the content of message 1 is not text"),
         ({"messages": [{"role": "usr", "content": "\ud83d"}]}, "half of a surrogate pair"),
         ({"instruction": "hello", "output": None}, "the output is missing"),
-        ({"a": "b"}, "which field holds the messages?"),
+        ({"a": "b"}, "which field contains the messages"),
     ],
 )
 def test_what_is_no_dialogue_is_refused(
@@ -153,7 +151,7 @@ def talk(*messages: tuple[str, str]) -> dict[str, Any]:
 def test_an_unknown_role_is_refused(read_chat: Any, refused: Any) -> None:
     error = refused(read_chat, talk(("user", "a"), ("asistant", "b")))
     assert error.line == 1
-    assert "role that is not known" in error.problem
+    assert "unknown role" in error.problem
     assert "Did you mean 'assistant'?" in error.hint
     assert "data.roles={asistant: assistant}" in error.hint
     corpus = read_chat(

@@ -108,9 +108,9 @@ def test_inside_after_nothing_repaired_and_counted(write) -> None:
     read = Conll(train=paths[0], test=paths[1], repair=True).read()
     assert read.splits["train"]["tags"].to_pylist()[0] == ["B-PER", "O", "B-LOC"]
     assert read.notes[:2] == [
-        "train: 1 tag is ill-formed in iob2 (3 entities) and was read as conlleval reads it; "
+        "train: 1 tag is ill-formed in iob2 (3 entities) and was interpreted as in conlleval; "
         f"the first: 'I-LOC' after 'O' in {paths[0]}:3",
-        "test: 2 tags are ill-formed in iob2 (6 entities) and were read as conlleval reads them; "
+        "test: 2 tags are ill-formed in iob2 (6 entities) and were interpreted as in conlleval; "
         f"the first: 'I-LOC' after 'O' in {paths[1]}:3",
     ]
 
@@ -163,7 +163,7 @@ def test_byte_order_marks_of_joined_files(write) -> None:
         (["d", "e"], ["O", "O"], 6),
     ]
     assert Conll(train=path).read().notes == [
-        "train: 2 byte order marks at the start of a line, as joined files have them, were "
+        "train: 2 byte order marks at the start of a line, as in concatenated files, were "
         f"removed; the first in {path}:4"
     ]
 
@@ -196,7 +196,7 @@ def test_what_has_the_columns_is_no_comment(write) -> None:
     path = write("x", text)
     read = Conll(train=path, comment="#").read()
     assert read.splits["train"]["tokens"].to_pylist() == [["Anna", "#love", "#", "Li"]]
-    assert read.notes == ["train: 3 comments (lines that start with '#') were left out"]
+    assert read.notes == ["train: 3 comments (lines that start with '#') were skipped"]
 
 
 def test_lines_are_those_of_the_file_below_comments(write, refused) -> None:
@@ -224,10 +224,9 @@ def test_ids_of_conllu(comment: str | None, write) -> None:
     assert read.splits["train"]["tokens"].to_pylist() == [["Do", "n't", "go"], ["Hash", "#tag"]]
     assert read.splits["train"]["line"].to_pylist() == [4, 10]
     assert read.notes == [
-        "train: 3 comments (lines that start with '#') were left out",
-        "train: 1 multiword token (an id such as 1-2) was left out: its words have lines of "
-        "their own",
-        "train: 1 empty node (an id such as 1.1) was left out",
+        "train: 3 comments (lines that start with '#') were skipped",
+        "train: 1 multiword token (an id such as 1-2) was skipped: its words have their own lines",
+        "train: 1 empty node (an id such as 1.1) was skipped",
     ]
 
 

@@ -189,7 +189,7 @@ def test_files_that_are_no_data(tmp_path: Path, refused) -> None:
     (tmp_path / "x.jsonl").write_text('{"text": "a", "lab')
     assert refused(Hub(path=str(tmp_path / "x.jsonl"), test=None).read).key == "data.path"
     (tmp_path / "x.pkl").write_text("x")
-    assert "Known are" in refused(Hub(path=str(tmp_path / "x.pkl")).read).hint
+    assert "Supported" in refused(Hub(path=str(tmp_path / "x.pkl")).read).hint
 
 
 def test_nobody_hears_of_what_lies_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

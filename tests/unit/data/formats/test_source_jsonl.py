@@ -65,7 +65,7 @@ def test_tags_as_numbers(write, refused) -> None:
 def test_true_is_no_number_of_a_tag(write, refused) -> None:
     path = write("x", lines({"tokens": ["a", "b"], "tags": [1, True]}))
     error = refused(Jsonl(train=path, label_names=["O", "B-X"]).read)
-    assert (error.problem, error.value) == ("this is no tag", True)
+    assert (error.problem, error.value) == ("this is not a tag", True)
 
 
 @pytest.mark.parametrize("tags", [["O"], ["O", "O", "O"]])
@@ -165,8 +165,8 @@ def test_spans_within_words_are_widened_and_counted(write) -> None:
     read = Jsonl(train=path).read()
     assert read.splits["train"]["tags"].to_pylist() == [["O", "B-LOC"]]
     assert read.notes == [
-        "train: 1 entity of 1 ended inside a word, widened to it; data.span_end=inclusive if ends "
-        "are the last character"
+        "train: 1 entity of 1 ended inside a word; extended to its end; data.span_end=inclusive "
+        "if an end is the last character"
     ]
 
 

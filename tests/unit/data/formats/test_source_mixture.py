@@ -30,7 +30,7 @@ def test_ids_tell_corpora_apart(kept, sources, tmp_path):
     assert [i.partition(":")[0] for i in ids] == ["zh/zh.jsonl"] * 27 + ["en/en.txt"] * 2
     assert all(i.startswith("zh/") for i in corpus.splits["validation"]["id"].to_pylist())
     assert corpus.splits["train"]["text"].to_pylist()[-2:] == ["one", "two"]
-    assert corpus.notes == ["en: train: 1 blank line is no document and was left out"]
+    assert corpus.notes == ["en: train: 1 blank line was skipped: it is not a document"]
     assert corpus.mix is None
 
 

@@ -165,7 +165,9 @@ def test_mistakes(files, write, refused, monkeypatch):
     assert "cannot be reached" in unreachable.problem
     assert refused(Stream, path=files, validation=0.1).key == "data.validation"
     assert refused(Stream(path=files, validation="val").read).key == "data.validation"
-    assert "no more rows" in refused(Stream(path=files, validation=23).read).problem
+    assert (
+        "all rows of the split would be" in refused(Stream(path=files, validation=23).read).problem
+    )
     assert "text" in refused(Stream(path=files, text="txt").read).hint
     long = write("x.jsonl", json.dumps({"text": "a" * 50}) + "\n")
     assert refused(Stream(path=long, longest_line=40).read).line == 1

@@ -38,7 +38,7 @@ def test_a_document_of_plain_text(document, found, write):
     assert rows(read) == [(f"x.txt:{line}", text) for line, text in found]
     assert read.splits["train"]["line"].to_pylist() == [int(line) for line, _ in found]
     assert next(iter(read.fields)) == "text"
-    blank = ["train: 2 blank lines are no documents and were left out"]
+    blank = ["train: 2 blank lines were skipped: they are not documents"]
     assert read.notes == (blank if document == "line" else [])
 
 
@@ -96,7 +96,7 @@ def test_a_long_text_is_cut_at_line_ends(write):
     assert all(len(text) <= 200 for text in texts(read))
     starts = [int(name.partition(":")[2]) for name, _ in rows(read)]
     assert [lines[start - 1] for start in starts] == [t.splitlines(True)[0] for t in texts(read)]
-    assert read.notes == [f"train: long texts were cut at line ends: 1 into {len(starts)} parts"]
+    assert read.notes == [f"train: long texts were split at line ends: 1 into {len(starts)} parts"]
     assert texts(Text(train=path, longest_part=10**6).read()) == [whole]
 
 

@@ -22,7 +22,7 @@ def test_folders_of_texts(imdb, refused):
     table = read.splits["train"]
     assert table["label"].to_pylist() == ["neg", "pos", "pos"]
     assert table["text"].to_pylist()[0] == "neg/0_1.txt\nsecond line"
-    assert read.notes[0] == "train: 1 file left out: in no folder of a class"
+    assert read.notes[0] == "train: 1 file skipped: not in the folder of a class"
     before = TextFolder(dir=str(imdb), train="train").fingerprint()
     (imdb / "train/pos/0_9.txt").write_text("other")
     assert TextFolder(dir=str(imdb), train="train").fingerprint() != before

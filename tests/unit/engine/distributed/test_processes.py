@@ -115,13 +115,13 @@ def test_several_processes_and_a_config_for_one(variables, started):
 def test_other_processes_than_were_started(started, tmp_path):
     started(TORCHRUN, RANK="0")
     trainer = Trainer(accelerator="cpu", devices=4, strategy="ddp", default_root_dir=tmp_path)
-    with pytest.raises(UserError, match="not the processes that were started"):
+    with pytest.raises(UserError, match="do not match the config"):
         trainer.strategy.launcher.launch(lambda: None, trainer=trainer)
 
 
 def test_matrices_are_cut_for_whole_groups():
     trainer = Trainer(accelerator="cpu", devices=3, tensor_parallel=2, logger=False)
-    with pytest.raises(UserError, match="no multiple"):
+    with pytest.raises(UserError, match="not a multiple"):
         trainer.strategy.setup_environment()
     with pytest.raises(UserError, match="1 or more"):
         Trainer(accelerator="cpu", devices=1, tensor_parallel=0, logger=False)
@@ -135,14 +135,16 @@ def test_matrices_are_cut_for_whole_groups():
     ],
 )
 def test_who_does_not_answer_is_named(printed):
-    strategy = types.SimpleNamespace(lost=["rank 1 did not answer, and was ended"])
-    named = pytest.raises(RunFailed, match=r"^rank 1 did not answer, and was ended: its own error")
+    strategy = types.SimpleNamespace(lost=["rank 1 did not respond and was terminated"])
+    named = pytest.raises(
+        RunFailed, match=r"^rank 1 did not respond and was terminated: see its error"
+    )
     with named, others_named(strategy):
         raise RuntimeError(printed)
 
 
 def test_an_error_of_its_own_is_not_hidden_by_who_does_not_answer():
-    strategy = types.SimpleNamespace(lost=["rank 1 did not answer, and was ended"])
+    strategy = types.SimpleNamespace(lost=["rank 1 did not respond and was terminated"])
     with pytest.raises(RuntimeError, match="shapes do not fit"), others_named(strategy):
         raise RuntimeError("shapes do not fit")
 
@@ -178,4 +180,4 @@ def test_who_sees_to_the_end_of_the_others_is_not_ended_itself(first, launcher):
 def test_who_waits_in_vain_is_ended(first, launcher, capfd):
     Observer(first.pid, launcher.procs, sleep_period=0).start()
     assert first.wait(timeout=50) == -9
-    assert "the first one still waits for it" in capfd.readouterr().err
+    assert "while this one waited for it" in capfd.readouterr().err

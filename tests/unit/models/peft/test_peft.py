@@ -191,7 +191,7 @@ def test_lora_plus_has_the_rates_of_peft(method):
 
 
 def test_lora_plus_wants_lora():
-    with pytest.raises(UserError, match=r"optimizer\.lora_ratio.*no matrices of LoRA"):
+    with pytest.raises(UserError, match=r"optimizer\.lora_ratio.*no LoRA matrices"):
         rates(adapters.adapted("ia3", "bert"), lora_ratio=16.0)
 
 
@@ -269,7 +269,10 @@ def test_other_methods_of_peft_work_as_they_are():
 
 
 def test_methods_of_peft_that_are_not_for_us():
-    assert "prompt and prefix" in refusal(peft.PromptEncoderConfig(num_virtual_tokens=2)).problem
+    assert (
+        "prompt tuning and prefix"
+        in refusal(peft.PromptEncoderConfig(num_virtual_tokens=2)).problem
+    )
     error = refusal(peft.AdaLoraConfig(total_step=10))
     assert "lushan.models.peft.adalora.AdaLora" in error.hint
 
@@ -286,5 +289,5 @@ def test_what_it_is_called():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
 def test_four_bits_need_a_card():
     encoder = adapters.fresh("llama")
-    with pytest.raises(UserError, match="CUDA card"):
+    with pytest.raises(UserError, match="CUDA GPU"):
         adapt(peft.LoraConfig(), FourBit(), encoder=encoder, auto_class="AutoModelForCausalLM")

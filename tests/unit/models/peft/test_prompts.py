@@ -141,7 +141,7 @@ def refusal(model, **options):
 
 
 def test_prefixes_need_a_model_with_a_past():
-    assert "from outside" in refusal("masked").problem
+    assert "external keys" in refusal("masked").problem
     # With gradient checkpointing, transformers would leave them out without a word.
     error = refusal("gpt2", gradient_checkpointing=True)
     assert error.key == "model.gradient_checkpointing"
