@@ -143,7 +143,7 @@ class Recommend(Task):
 
     @functools.cached_property
     def cold_items(self) -> list[bool]:
-        """Which items no user has had in training, (I,)."""
+        """Return which items no user has had in training, (I,)."""
         return (self.counts == 0).tolist()
 
     @functools.cached_property
