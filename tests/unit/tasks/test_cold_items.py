@@ -68,6 +68,14 @@ def test_what_a_new_item_is_called_finds_it(planted, how):
 
 
 @pytest.mark.slow
+def test_ids_take_over_from_texts_where_none_is_left_out(planted):
+    how = ("task.by=both", "task.drop_ids=0")
+    found = metrics_of(trained(planted, f"data.dir={planted}", *how, small=SMALL))
+    assert found["val/hr_10"] > 0.7
+    assert found["test/hr_10_cold"] < 0.3
+
+
+@pytest.mark.slow
 def test_by_ids_alone_nothing_is_known_of_a_new_item(planted):
     found = metrics_of(trained(planted, f"data.dir={planted}", "task.by=id", small=SMALL))
     assert found["val/hr_10"] > 0.7
