@@ -60,6 +60,10 @@ CASES = {
         *("processor.size=16", "model.config.num_hidden_layers=2"),
         *("model.config.hidden_dropout_prob=0.1", "model.config.attention_probs_dropout_prob=0.1"),
     ],
+    "items": [
+        *("task=recommend", "task.drop_ids=0.5", *BY_EXAMPLES),
+        *("model.config.n_embd=32", "model.config.n_layer=1"),
+    ],
 }
 MICRO = {"images": "data.micro_tokens=40", "chat": "data.micro_tokens=200"}
 

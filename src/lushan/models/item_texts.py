@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
@@ -15,7 +16,7 @@ from lushan.models.item_scores import words_of
 from lushan.models.pooling import pooler
 
 FEWEST = 2
-"""Texts that a word must stand in to have a vector of its own."""
+"""Texts of items in training that a word must stand in to have a vector of its own."""
 _AT_ONCE, _LONGEST = 64, 128
 
 
@@ -25,15 +26,16 @@ class WordTexts(nn.Module):
     Args:
         texts: Of each item, (I,).
         width: Of the vectors.
+        learned: Which items occur in training, (I,): a word of others alone would never be learned.
     """
 
     words: Tensor
     starts: Tensor
 
-    def __init__(self, texts: Sequence[str], width: int) -> None:
+    def __init__(self, texts: Sequence[str], width: int, learned: Sequence[bool]) -> None:
         super().__init__()
         split = [words_of(text) for text in texts]
-        numbers = _vocabulary(split)
+        numbers = _vocabulary(list(itertools.compress(split, learned)))
         # What has no known word has the vector of number 0.
         known = [[numbers[w] for w in words if w in numbers] or [0] for words in split]
         starts = np.cumsum([0, *(len(words) for words in known)])[:-1]
@@ -69,7 +71,12 @@ class FrozenTexts(nn.Module):
 
 
 def made(
-    texts: Sequence[str], width: int, path: str | None, *, known: int | None
+    texts: Sequence[str],
+    width: int,
+    path: str | None,
+    *,
+    known: int | None,
+    learned: Sequence[bool],
 ) -> WordTexts | FrozenTexts:
     """Make what gives vectors of items.
 
@@ -78,9 +85,10 @@ def made(
         width: Of the items' vectors.
         path: Of an encoder; None learns the vectors of words.
         known: Width of the encoder's vectors, which come from a checkpoint; None computes them.
+        learned: Which items occur in training, (I,).
     """
     if path is None:
-        return WordTexts(texts, width)
+        return WordTexts(texts, width, learned)
     if known is not None:
         return FrozenTexts(torch.zeros(len(texts), known), width)
     return FrozenTexts(vectors_of(texts, path), width)

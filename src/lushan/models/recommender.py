@@ -1,4 +1,10 @@
-"""A causal model over items, whose vectors are their ids', those of their texts, or both."""
+"""A causal model over items, whose vectors are their ids', those of their texts, or both.
+
+What no user had in training is no wrong answer of it: it would be learned not to be wanted,
+whatever its text says. Its id is left out. So are those of a share of all items in each step, if it
+is asked for: texts learn to stand alone (DropoutNet, Volkovs et al., 2017). By ids alone nothing
+can be known of such an item but that nobody had it, which is learned.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +13,7 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lushan.models import projected_loss
 from lushan.models.backbone import Backbone
@@ -22,11 +29,15 @@ class Recommender(nn.Module):
         tokens: The token of each item, (I,).
         by: What an item's vector is made of.
         texts: Makes vectors of texts; None where `by` is `id`.
-        learned: Which items occur in training, (I,): the others have no vector of their id.
+        learned: Which items occur in training, (I,). Where there are texts, the others have no
+            vector of their id, and are no candidates of the loss.
+        drop_ids: Share of the items whose ids are left out in a step of training, beside texts.
     """
 
     tokens: Tensor
     learned: Tensor
+    candidates: Tensor
+    places: Tensor
 
     def __init__(
         self,
@@ -36,12 +47,19 @@ class Recommender(nn.Module):
         by: By,
         texts: nn.Module | None,
         learned: Tensor,
+        drop_ids: float = 0.0,
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.by, self.texts = by, texts
-        self.register_buffer("tokens", tokens, persistent=False)
-        self.register_buffer("learned", learned.float()[:, None], persistent=False)
+        self.by, self.texts, self.drop_ids = by, texts, drop_ids
+        competing = torch.ones_like(learned) if texts is None else learned
+        for name, value in (
+            ("tokens", tokens),
+            ("learned", learned.float()),
+            ("candidates", competing.nonzero()[:, 0]),
+            ("places", torch.where(competing, competing.cumsum(0) - 1, -1)),
+        ):
+            self.register_buffer(name, value, persistent=False)
 
     def items(self) -> Tensor:
         """Return the vectors of all items, (I, H)."""
@@ -51,7 +69,9 @@ class Recommender(nn.Module):
         ids = self._table()[self.tokens]
         if self.texts is None:
             return ids
-        return ids * self.learned + cast(Tensor, self.texts())
+        # Of one dimension it is no example's: all micro-batches of a step leave out the same ids.
+        kept = F.dropout(self.learned, self.drop_ids, self.training)
+        return ids * kept[:, None] + cast(Tensor, self.texts())
 
     def embeddings(self) -> Tensor:
         """Return the vectors of all tokens, (V, H): of items, and of what is special."""
@@ -69,17 +89,18 @@ class Recommender(nn.Module):
         return states, table[self.tokens]
 
     def loss(self, states: Tensor, items: Tensor, labels: Tensor) -> Tensor:
-        """Return the cross-entropy among all items, summed over places with a label.
+        """Return the cross-entropy among the candidates, summed over places with a label.
 
         Args:
             states: (B, L, H).
             items: (I, H).
-            labels: Numbers of items, (B, L), or below 0 where nothing is learned.
+            labels: Numbers of candidates, (B, L), or below 0 where nothing is learned.
         """
         there = labels >= 0
         # In one type: under autocast states may be of another than the vectors.
         kept = states[there].to(items.dtype)
-        return projected_loss.cross_entropy(kept, items, None, labels[there])
+        places = self.places[labels[there]]
+        return projected_loss.cross_entropy(kept, items[self.candidates], None, places)
 
     def _table(self) -> Tensor:
         return cast(Tensor, self.encoder.model.get_input_embeddings().weight)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lushan.common.units import LOSS
 from lushan.common.wording import plural
-from lushan.configurable import configurable
+from lushan.configurable import Within, configurable
 from lushan.data import histories
 from lushan.data.catalogue import Catalogue, ItemCorpus
 from lushan.data.fields import Number, Text, Texts
@@ -28,8 +28,8 @@ from lushan.models.backbone import Backbone
 from lushan.models.exported import ExportSpec, TrainedModel
 from lushan.models.item_scores import ItemScores, counts_of
 from lushan.models.losses import products
-from lushan.models.recommender import By, Recommender, ranks_of, without
-from lushan.tasks import item_export, item_features, item_records, rankings
+from lushan.models.recommender import By, Recommender, without
+from lushan.tasks import item_export, item_features, item_ranks, item_records, rankings
 from lushan.tasks.base import Task
 from lushan.tasks.batches import EXAMPLE, IGNORED, Batch, Features, Limits, pad
 from lushan.tasks.evaluation import Evaluation, Records
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from lushan.metrics.evaluation import Measured
     from lushan.metrics.metric import Metric
 
-COMPARED = ("hr_10", "ndcg_10")
-"""Metrics that are computed of the baselines, too."""
-
 
 @configurable
 class Recommend(Task):
@@ -49,13 +46,15 @@ class Recommend(Task):
 
     Each place of a training sequence is a target, by the softmax over all items. Evaluation ranks
     all items that the user has not had. Items that no user had in training are scored by their
-    texts alone.
+    texts alone, and are no negatives in training.
 
     Args:
         by: Item representation: its `id`, its `text`, or `both`.
         encoder: Frozen encoder of item texts: a folder, `pkg://package/inside` or a Hub id. null
             trains word embeddings.
-        cold: Also evaluate items that no user has in training, as `ndcg_10_cold`.
+        drop_ids: Share of items whose ids are dropped in a training step of `both`, so that their
+            texts learn to stand alone (DropoutNet).
+        cold: Also evaluate items that no user has in training: `ndcg_10_cold`, `auc_cold`.
         baselines: Baseline recommenders by name; see `lushan.models.item_scores`.
         metrics: More metrics, by name: your own classes, which receive a user's row with its ranks.
         monitor: Metric that selects the best checkpoint.
@@ -82,6 +81,7 @@ class Recommend(Task):
         *,
         by: By = "both",
         encoder: str | None = None,
+        drop_ids: Annotated[float, Within(least=0, below=1)] = 0.0,
         cold: bool = False,
         baselines: dict[str, Any] | None = None,
         metrics: dict[str, Any] | None = None,
@@ -94,7 +94,7 @@ class Recommend(Task):
                 value=encoder,
                 hint="task.by=both",
             )
-        self.by, self.path, self.cold = by, encoder, cold
+        self.by, self.path, self.drop_ids, self.cold = by, encoder, drop_ids, cold
         self.baselines = baselines or {}
         self.added, self.main_metric = metrics or {}, monitor
         self.items = Catalogue((), (), ())
@@ -106,8 +106,12 @@ class Recommend(Task):
         from lushan.metrics.families import recommendation
 
         found = recommendation.metrics(cold=bool(node.get("cold")))
-        names = node.get("baselines") or {}
-        return found | {f"{metric}_{name}": found[metric] for name in names for metric in COMPARED}
+        names = recommendation.compared(cold=bool(node.get("cold")))
+        return found | {
+            f"{metric}_{name}": found[metric]
+            for name in node.get("baselines") or {}
+            for metric in names
+        }
 
     # What is learned of the data
 
@@ -139,6 +143,11 @@ class Recommend(Task):
     @functools.cached_property
     def _numbers(self) -> dict[str, int]:
         return self.items.numbers()
+
+    @functools.cached_property
+    def cold_items(self) -> list[bool]:
+        """Return which items no user has had in training, (I,)."""
+        return (self.counts == 0).tolist()
 
     @functools.cached_property
     def counts(self) -> NDArray[np.int64]:
@@ -230,10 +239,14 @@ class Recommend(Task):
     # Model
 
     def build(self, encoder: Backbone) -> nn.Module:
-        texts = None
+        texts, learned = None, self.counts > 0
         if self.by != "id":
             texts = item_texts.made(
-                self.items.texts, encoder.width, self.path, known=self.vector_width
+                self.items.texts,
+                encoder.width,
+                self.path,
+                known=self.vector_width,
+                learned=learned.tolist(),
             )
             if isinstance(texts, item_texts.FrozenTexts):
                 self.vector_width = texts.vectors.shape[1]
@@ -242,7 +255,8 @@ class Recommend(Task):
             torch.from_numpy(self.tokens),
             by=self.by,
             texts=texts,
-            learned=torch.from_numpy(self.counts > 0),
+            learned=torch.from_numpy(learned),
+            drop_ids=self.drop_ids,
         )
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -268,23 +282,22 @@ class Recommend(Task):
                 losses[row] = scores[row].logsumexp(0) - scores[row, own[0]]
         losses = losses * batch["last"]
         left = without(scores, batch["seen"], right)
-        ranks = ranks_of(left, [[i for i in own if i < count] for own in right])
         top = left.topk(min(item_records.SHOWN, count), dim=1)
         records: Records = [
             {
                 "example": example,
                 "last": bool(last),
                 "right": own,
-                "ranks": [*places, *([count + 1] * (len(own) - len(places)))],
+                **ranks,
                 "top": [n for n, score in zip(best, found, strict=True) if score > -np.inf],
                 "scores": [score for score in found if score > -np.inf],
                 "loss": float(loss),
             }
-            for example, last, own, places, best, found, loss in zip(
+            for example, last, own, ranks, best, found, loss in zip(
                 batch["example"].tolist(),
                 batch["last"].tolist(),
                 right,
-                ranks,
+                item_ranks.ranked(left, right, self.cold_items),
                 top.indices.tolist(),
                 top.values.tolist(),
                 losses.tolist(),
@@ -302,7 +315,7 @@ class Recommend(Task):
         return [
             {
                 "id": name,
-                **{k: row[k] for k in ("right", "ranks", "top", "scores", "loss")},
+                **{k: row[k] for k in ("right", *item_ranks.RANKS, "top", "scores", "loss")},
                 "predicted": titles[row["top"][0]] if row["top"] else "",
             }
             for name, row in zip(ids, kept, strict=True)
@@ -314,8 +327,7 @@ class Recommend(Task):
     def evaluate(self, table: pa.Table, records: Records, *, full: bool) -> Evaluation:
         joined = self.join(table, records)
         result = Evaluation({})
-        shown = [self._shown(row["right"], row["ranks"], row["top"]) for row in joined]
-        result.add(self._measured(shown, full=full, records=joined, forms=dict))
+        result.add(self._measured(joined, full=full, records=joined, forms=dict))
         result.metrics["loss"] = float(np.mean([row["loss"] for row in joined]))
         result.measures["loss"] = LOSS
         if full:
@@ -323,25 +335,12 @@ class Recommend(Task):
             result.records = item_records.stored(table, joined, self.items)
         return result
 
-    def _measured(self, shown: Sequence[Mapping[str, Any]], **options: Any) -> Measured:
+    def _measured(self, ranks: Sequence[Mapping[str, Any]], **options: Any) -> Measured:
         from lushan.metrics.families import recommendation
 
-        return self.measured(recommendation.metrics(cold=self.cold), shown, shown, **options)
-
-    def _shown(
-        self, right: Sequence[int], ranks: Sequence[int], top: Sequence[int]
-    ) -> dict[str, Any]:
-        """Return a user's ranks, and what the metrics need besides."""
-        # Ranks are sorted, and of several right items not in their order.
-        is_cold = [n < len(self.items) and not self.counts[n] for n in right]
         users = len(self.known)
-        return {
-            "ranks": ranks,
-            "cold_ranks": ranks if all(is_cold) else [],
-            "top": top,
-            "bits": [-np.log2((self.counts[n] + 1) / (users + 1)) for n in top],
-            "items": len(self.items),
-        }
+        shown = [item_ranks.shown(row, self.counts, users) for row in ranks]
+        return self.measured(recommendation.metrics(cold=self.cold), shown, shown, **options)
 
     def seen(self, table: pa.Table) -> tuple[list[list[int]], list[list[int]]]:
         """Return the histories of rows by items' numbers, and all that is known with them."""
@@ -361,20 +360,18 @@ class Recommend(Task):
 
     def _compare(self, table: pa.Table, right: list[list[int]], result: Evaluation) -> None:
         """Add the metrics of the baselines, and paired tests against them over users."""
+        from lushan.metrics.families import recommendation
+
         had, _ = self.seen(table)
         seen = pad([np.array(own, np.int64) for own in had], len(self.items))
         for name, scores in self.counted(table):
             left = without(torch.from_numpy(scores), seen, right)
-            inside = [[i for i in own if i < len(self.items)] for own in right]
-            ranks = [
-                [*own, *([len(self.items) + 1] * (len(whole) - len(own)))]
-                for own, whole in zip(ranks_of(left, inside), right, strict=True)
-            ]
-            shown = [self._shown(r, places, []) for r, places in zip(right, ranks, strict=True)]
-            found = self._measured(shown, full=True)
+            ranks = item_ranks.ranked(left, right, self.cold_items)
+            found = self._measured(ranks, full=True)
             note = rankings.compared(result.statistics, found.statistics, name, "users")
             result.notes.append(note)
-            result.add(found.renamed({metric: f"{metric}_{name}" for metric in COMPARED}))
+            names = recommendation.compared(cold=self.cold)
+            result.add(found.renamed({metric: f"{metric}_{name}" for metric in names}))
         if self.baselines:
             result.notes.append(
                 "baselines use all interactions before the targets, including those that the "

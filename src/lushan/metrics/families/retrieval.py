@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lushan.common.units import PERCENT
+from lushan.configurable import configurable
 from lushan.metrics.metric import Array, Metric
 from lushan.metrics.scores.ratios import ratio
 from lushan.metrics.statistics import Rows
@@ -66,6 +67,7 @@ class OfRankings(Metric):
         return counts.astype(float)
 
 
+@configurable
 class Recall(OfRankings):
     """Share of the relevant documents among the first k."""
 
@@ -74,6 +76,7 @@ class Recall(OfRankings):
         return np.ones_like(ranks)
 
 
+@configurable
 class ReciprocalRank(OfRankings):
     """One over the rank of the first relevant document; 0 behind k."""
 
@@ -86,6 +89,7 @@ class ReciprocalRank(OfRankings):
         return np.ones(len(counts))
 
 
+@configurable
 class NDCG(OfRankings):
     """Normalised discounted cumulative gain (Järvelin and Kekäläinen, 2002) of the first k."""
 
@@ -100,6 +104,7 @@ class NDCG(OfRankings):
         return sums[np.minimum(counts, most if self.k is None else self.k)]
 
 
+@configurable
 class MeanAveragePrecision(OfRankings):
     """Mean over queries of the mean precision at the relevant documents."""
 
