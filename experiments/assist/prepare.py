@@ -1,8 +1,12 @@
 """Deal out the dialogues of dstc_faq: to learn the gate from, to choose thresholds, and to test.
 
 python experiments/assist/prepare.py DATA/dstc_faq FOLDER
+
+`places.jsonl` has the entries of the knowledge base but those on trains and taxis, which none of
+the dialogues to learn from and to choose by asks for.
 """
 
+import gzip
 import hashlib
 import json
 import sys
@@ -36,6 +40,9 @@ def main(source: Path, target: Path) -> None:
     for name, several in lines.items():
         content = "".join(f"{line}\n" for line in several)
         (target / f"{name}.jsonl").write_text(content, encoding="utf-8")
+    with gzip.open(source / "knowledge.jsonl.gz", "rt", encoding="utf-8") as entries:
+        places = [line for line in entries if json.loads(line)["entity"] is not None]
+    (target / "places.jsonl").write_text("".join(places), encoding="utf-8")
 
 
 if __name__ == "__main__":
