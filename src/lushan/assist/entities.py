@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -10,13 +11,15 @@ from itertools import accumulate
 from lushan.text.bm25 import units
 
 _NEAR = 1e-9
+_ADDITION = re.compile(r"\s[-–—]\s|,\s")
 
 
 class Entities:
     """Names of entities, found where a turn has them, however they are divided into words.
 
     "ferry building market place" names Ferry Building Marketplace, and "s. f. citadel" SF Citadel;
-    "sounds good, and the price of that hotel" does not name Good Hotel.
+    "sounds good, and the price of that hotel" does not name Good Hotel. What a name has behind a
+    comma or a dash need not be said: Souvla - Marina and Souvla - Mission are both Souvla.
 
     Args:
         names: Of the entities.
@@ -30,11 +33,13 @@ class Entities:
         weights = {word: math.log(1 + len(words) / n) for word, n in counts.items()}
         self.forms: dict[str, dict[str, float]] = defaultdict(dict)
         for name, own in words.items():
+            short = len(_words(_ADDITION.split(name)[0]))
             sums = [0.0, *accumulate(weights[word] for word in own)]
             for first in range(len(own)):
                 for last in range(first + 1, len(own) + 1):
                     weight = sums[last] - sums[first]
-                    if weight >= share * sums[-1] - _NEAR:
+                    whole = sums[short if last <= short else -1]
+                    if weight >= share * whole - _NEAR:
                         self.forms["".join(own[first:last])][name] = weight
         self.lengths = sorted({len(form) for form in self.forms}, reverse=True)
 

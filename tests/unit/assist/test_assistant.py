@@ -113,6 +113,14 @@ def test_a_name_stands_in_one_piece_however_it_is_divided_into_words(turn, named
     assert Entities(names, 1.0).last([turn]) == named
 
 
+def test_an_addition_to_a_name_need_not_be_said():
+    entities = Entities(["Souvla - Marina", "Souvla - Mission", "Laurel Inn, a Fine House"], 1.0)
+    assert entities.last(["i went to souvla"]) == ["Souvla - Marina", "Souvla - Mission"]
+    assert entities.last(["i went to souvla marina"]) == ["Souvla - Marina"]
+    assert entities.last(["the laurel inn"]) == ["Laurel Inn, a Fine House"]
+    assert entities.last(["a fine house in the marina"]) == []
+
+
 def test_most_of_a_name_is_enough_where_that_is_allowed():
     names = ["Orchard Garden Hotel", "Lake Hotel", "Barn Hotel", "Mill Hotel"]
     assert Entities(names, 0.7).last(["the orchard garden"]) == ["Orchard Garden Hotel"]
