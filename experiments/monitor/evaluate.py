@@ -233,13 +233,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE / "TABLE.md")
     options = parser.parse_args()
     several = [Runs([run], "negative") for run in options.runs]
+    number = f"{len(several)} run{'s' if several[1:] else ''}"
     lines = [
         "Written by `python experiments/monitor/evaluate.py FOLDER RUN ... --streams "
         f"{options.streams}`.",
         "",
         *classifiers(several),
         "",
-        f"{len(several)} runs with {options.streams} streams each, of 90 days and 6 changes: for "
+        f"{number} with {options.streams} streams each, of 90 days and 6 changes: for "
         "24 hours the share of negative texts is twice the usual 12 %, among 30 texts an hour. "
         "Stated: 1 false alarm a month. Delays are medians over the changes found, in hours; "
         "intervals are of 95 %, by a bootstrap over changes, and exact for the Poisson counts of "
