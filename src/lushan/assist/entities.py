@@ -36,6 +36,8 @@ class Entities:
             short = len(_words(_ADDITION.split(name)[0]))
             sums = [0.0, *accumulate(weights[word] for word in own)]
             for first in range(len(own)):
+                if sums[-1] - sums[first] < share * sums[short] - _NEAR:
+                    break
                 for last in range(first + 1, len(own) + 1):
                     weight = sums[last] - sums[first]
                     whole = sums[short if last <= short else -1]
