@@ -135,8 +135,13 @@ def rows_of(dialogue: Row, entries: dict[Key, Row]) -> list[Row | None]:
     return rows
 
 
+def last_turn(row: Row) -> Row:
+    """Return the last turn of a dialogue, and whether it asks for knowledge."""
+    return {"text": row["turns"][-1], "label": "yes" if row["asks"] else "no"}
+
+
 def main(source: Path, target: Path) -> None:
-    """Write `knowledge.jsonl`, `gate.jsonl`, `validation.jsonl` and `test.jsonl`."""
+    """Write the knowledge base, dialogues to choose by and to test, and last turns of the gate."""
     splits = {name: _read(source / f"{name}.jsonl.gz") for name in ("val", "test")}
     entries = entries_of([dialogue for several in splits.values() for dialogue in several])
     gate: list[Row] = []
@@ -148,9 +153,7 @@ def main(source: Path, target: Path) -> None:
             number, rows = number_of(dialogue["id"]), [row for row in every if row is not None]
             unknown += len(every) - len(rows)
             if split == "val" and number % 100 < GATE:
-                labels = ("yes" if row["asks"] else "no" for row in rows)
-                lasts = (row["turns"][-1] for row in rows)
-                gate += ({"text": t, "label": n} for t, n in zip(lasts, labels, strict=True))
+                gate += map(last_turn, rows)
             else:
                 # One turn a dialogue: so rows are independent, as the stated risk wants them.
                 name = "test" if split == "test" else "validation"
@@ -158,6 +161,7 @@ def main(source: Path, target: Path) -> None:
     say(f"{unknown:,} questions left out: what they are about, or its answer, is not known\n")
     target.mkdir(parents=True, exist_ok=True)
     files = {"knowledge": list(entries.values()), "gate": gate, **asked}
+    files["gate_test"] = [last_turn(row) for row in asked["test"]]
     for name, several in files.items():
         content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in several)
         (target / f"{name}.jsonl").write_text(content, encoding="utf-8")

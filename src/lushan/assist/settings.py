@@ -89,7 +89,8 @@ class Settings(Part, frozen=True):
         rerank: A run of task=reranker, which reads `candidates` questions.
         turns: The column of a dialogue: a list of texts, or of objects with a `text`; the last one
             is to be answered.
-        mention: Share of an entity's name, rare words counting more, that a turn must hold.
+        mention: Share of an entity's name, rare words counting more, that a turn must hold in one
+            piece, however that is divided into words.
         recent: From how many of the last turns that name entities these are taken; the entry that
             fits best decides between them, and of equal questions the entity that was named later.
         risk: Share of wrong answers that is allowed.

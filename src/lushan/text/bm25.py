@@ -25,16 +25,26 @@ _UNITS = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+|[{_EMOJI}]")
 _IS_HAN = re.compile(rf"[{_HAN}]")
 
 
+def units(text: str) -> list[str]:
+    """Return words, emoji and characters of Chinese, in their order."""
+    return [part for unit in _units(text) for part in (unit if _IS_HAN.match(unit) else [unit])]
+
+
 def terms(text: str) -> list[str]:
     """Return the terms of a text: words, emoji, and of Chinese characters and pairs of them."""
     found: list[str] = []
-    for unit in _UNITS.findall(unicodedata.normalize("NFKC", text).lower()):
+    for unit in _units(text):
         if _IS_HAN.match(unit):
             found += unit
             found += (unit[i : i + 2] for i in range(len(unit) - 1))
         else:
             found.append(unit)
     return found
+
+
+def _units(text: str) -> list[str]:
+    """Return words, emoji and runs of Chinese."""
+    return _UNITS.findall(unicodedata.normalize("NFKC", text).lower())
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,40 @@ def test_the_entity_that_was_named_last_is_found():
     assert Entities(HOTELS, 0.3).last(["something red"])[0] in ("Red Barn", "Red Mill")
 
 
+@pytest.mark.parametrize(
+    ("turn", "named"),
+    [
+        ("the ferry building market place", ["Ferry Building Marketplace"]),
+        ("it is called the s. f. citadel", ["SF Citadel"]),
+        ("that sounds good, what does the hotel cost", []),
+        ("a very good hotel", ["Good Hotel"]),
+        ("the orchard garden hotel", ["Orchard Garden Hotel"]),
+        ("garden hotel or orchard garden hotel", ["Orchard Garden Hotel", "Garden Hotel"]),
+        ("the bread and butter inn", ["Bread & Butter Inn"]),
+        ("an egood hotels", []),
+    ],
+)
+def test_a_name_stands_in_one_piece_however_it_is_divided_into_words(turn, named):
+    names = ["Ferry Building Marketplace", "SF Citadel", "Good Hotel", "Garden Hotel"]
+    names += ["Orchard Garden Hotel", "Bread & Butter Inn"]
+    assert Entities(names, 1.0).last([turn]) == named
+
+
+def test_an_addition_to_a_name_need_not_be_said():
+    entities = Entities(["Souvla - Marina", "Souvla - Mission", "Laurel Inn, a Fine House"], 1.0)
+    assert entities.last(["i went to souvla"]) == ["Souvla - Marina", "Souvla - Mission"]
+    assert entities.last(["i went to souvla marina"]) == ["Souvla - Marina"]
+    assert entities.last(["the laurel inn"]) == ["Laurel Inn, a Fine House"]
+    assert entities.last(["a fine house in the marina"]) == []
+
+
+def test_most_of_a_name_is_enough_where_that_is_allowed():
+    names = ["Orchard Garden Hotel", "Lake Hotel", "Barn Hotel", "Mill Hotel"]
+    assert Entities(names, 0.7).last(["the orchard garden"]) == ["Orchard Garden Hotel"]
+    assert Entities(names, 1.0).last(["the orchard garden"]) == []
+    assert Entities(names, 0.7).last(["the garden hotel", "an orchard"]) == []
+
+
 @pytest.mark.slow
 def test_its_thresholds_are_chosen_and_its_answers_evaluated(cli, folder):
     (folder / "chosen.json").unlink(missing_ok=True)  # another test may have chosen
