@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from lushan.common import units
@@ -20,6 +20,10 @@ KEPT = 2
 """Keys that the interval, the age and the metric's column give way to."""
 FEWEST = 12
 """Characters of the shortest form of a folder's name."""
+FIRST = ("model", "task", "data", "peft", "processor")
+"""Groups that say what a run is: their columns come first, and give way last."""
+LAST = "seed"
+"""The key whose column comes last."""
 _GAP = 2
 
 Column = tuple[str, list[str]]
@@ -48,7 +52,9 @@ def to_text(
         table, hidden = [_asked(found, name) for name in columns], []
     else:
         before, keys, after = _all(found)
-        hidden = [] if width is None else _fit(before, keys, after, width)
+        choices = {name for run in found for name in run.facts.choices}
+        keys.sort(key=lambda column: _place(column[0], choices))
+        hidden = [] if width is None else _fit(before, keys, after, width, choices)
         table = [*before, *keys, *after]
     heads, cells = zip(*table, strict=True)
     lines = aligned([list(heads), *map(list, zip(*cells, strict=True))])
@@ -75,6 +81,14 @@ def _all(found: Sequence[Listed]) -> tuple[list[Column], list[Column], list[Colu
         keys,
         [_asked(found, name) for name in names],
     )
+
+
+def _place(key: str, choices: Collection[str]) -> int:
+    """Return where the column of a key comes; columns of one place keep their order."""
+    group = key.partition("/")[0]
+    if key in choices and group in FIRST:
+        return FIRST.index(group)
+    return len(FIRST) + (1 if key in choices else 3 if key == LAST else 2)
 
 
 def _asked(found: Sequence[Listed], name: str) -> Column:
@@ -110,8 +124,20 @@ def _interval(run: Listed) -> str:
 # Fitting
 
 
-def _fit(before: list[Column], keys: list[Column], after: list[Column], width: int) -> list[str]:
+def _fit(
+    before: list[Column],
+    keys: list[Column],
+    after: list[Column],
+    width: int,
+    choices: Collection[str],
+) -> list[str]:
     """Shorten and remove columns, in place, until a line fits; the names of those removed."""
+
+    def worth(place: int) -> tuple[bool, float]:
+        """Return what a column of a key tells of runs, for its width."""
+        is_first = _place(full[place], choices) < len(FIRST)
+        return is_first, _entropy(keys[place]) / _width([keys[place]])
+
     if _width([*before, *keys, *after]) <= width:
         return []
     full = [head for head, _ in keys]
@@ -120,12 +146,22 @@ def _fit(before: list[Column], keys: list[Column], after: list[Column], width: i
         for short, (_, cells) in zip(_last_parts(full), keys, strict=True)
     ]
     hidden: list[str] = []
+    order, removed = list(full), dict[str, Column]()
 
     def remove_keys(least: int) -> None:
         while len(keys) > least and _width([*before, *keys, *after]) > width:
-            place = min(range(len(keys)), key=lambda i: _entropy(keys[i]) / _width([keys[i]]))
+            place = min(range(len(keys)), key=worth)
             hidden.append(full.pop(place))
-            keys.pop(place)
+            removed[hidden[-1]] = keys.pop(place)
+
+    def return_keys() -> None:
+        """Show again what is narrow enough for the room that wider columns have left."""
+        for name, column in reversed(removed.items()):
+            if _width([*before, *keys, column, *after]) <= width:
+                place = sum(order.index(key) < order.index(name) for key in full)
+                full.insert(place, name)
+                keys.insert(place, column)
+                hidden.remove(name)
 
     remove_keys(least=KEPT)
     for name in ("95 % interval", "age"):
@@ -135,6 +171,7 @@ def _fit(before: list[Column], keys: list[Column], after: list[Column], width: i
     if _width([*before, *keys, *after]) > width:
         after[:] = _named_in_head(after)
     remove_keys(least=0)
+    return_keys()
     over = _width([*before, *keys, *after]) - width
     if over > 0:  # the end of a folder distinguishes runs
         head, cells = before[1]
