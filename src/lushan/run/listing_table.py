@@ -124,6 +124,49 @@ def _interval(run: Listed) -> str:
 # Fitting
 
 
+class _Keys:
+    """The columns of keys, which give way where a line is too long.
+
+    Args:
+        columns: Whose heads are whole; they are shortened and removed in place.
+        choices: Names of groups.
+
+    Attributes:
+        hidden: The names of the columns that are removed.
+    """
+
+    def __init__(self, columns: list[Column], choices: Collection[str]) -> None:
+        self.columns, self.choices = columns, choices
+        self.names = [head for head, _ in columns]
+        self.order, self.hidden = list(self.names), list[str]()
+        self.removed: dict[str, Column] = {}
+        columns[:] = [
+            (short, [shortened(cell, LONGEST) for cell in cells])
+            for short, (_, cells) in zip(_last_parts(self.names), columns, strict=True)
+        ]
+
+    def _worth(self, place: int) -> tuple[bool, float]:
+        """Return what a column tells of runs, for its width."""
+        is_first = _place(self.names[place], self.choices) < len(FIRST)
+        return is_first, _entropy(self.columns[place]) / _width([self.columns[place]])
+
+    def remove(self, others: Sequence[Column], width: int, *, least: int) -> None:
+        """Remove columns until they fit beside others, or until the least are left."""
+        while len(self.columns) > least and _width([*self.columns, *others]) > width:
+            place = min(range(len(self.columns)), key=self._worth)
+            self.hidden.append(self.names.pop(place))
+            self.removed[self.hidden[-1]] = self.columns.pop(place)
+
+    def restore(self, others: Sequence[Column], width: int) -> None:
+        """Show again what is narrow enough for the room that wider columns have left."""
+        for name, column in reversed(self.removed.items()):
+            if _width([*self.columns, column, *others]) <= width:
+                place = sum(self.order.index(key) < self.order.index(name) for key in self.names)
+                self.names.insert(place, name)
+                self.columns.insert(place, column)
+                self.hidden.remove(name)
+
+
 def _fit(
     before: list[Column],
     keys: list[Column],
@@ -132,52 +175,24 @@ def _fit(
     choices: Collection[str],
 ) -> list[str]:
     """Shorten and remove columns, in place, until a line fits; the names of those removed."""
-
-    def worth(place: int) -> tuple[bool, float]:
-        """Return what a column of a key tells of runs, for its width."""
-        is_first = _place(full[place], choices) < len(FIRST)
-        return is_first, _entropy(keys[place]) / _width([keys[place]])
-
     if _width([*before, *keys, *after]) <= width:
         return []
-    full = [head for head, _ in keys]
-    keys[:] = [
-        (short, [shortened(cell, LONGEST) for cell in cells])
-        for short, (_, cells) in zip(_last_parts(full), keys, strict=True)
-    ]
-    hidden: list[str] = []
-    order, removed = list(full), dict[str, Column]()
-
-    def remove_keys(least: int) -> None:
-        while len(keys) > least and _width([*before, *keys, *after]) > width:
-            place = min(range(len(keys)), key=worth)
-            hidden.append(full.pop(place))
-            removed[hidden[-1]] = keys.pop(place)
-
-    def return_keys() -> None:
-        """Show again what is narrow enough for the room that wider columns have left."""
-        for name, column in reversed(removed.items()):
-            if _width([*before, *keys, column, *after]) <= width:
-                place = sum(order.index(key) < order.index(name) for key in full)
-                full.insert(place, name)
-                keys.insert(place, column)
-                hidden.remove(name)
-
-    remove_keys(least=KEPT)
+    found = _Keys(keys, choices)
+    found.remove([*before, *after], width, least=KEPT)
     for name in ("95 % interval", "age"):
         if _width([*before, *keys, *after]) > width:
             after[:] = [column for column in after if column[0] != name]
-            hidden.append(name)
+            found.hidden.append(name)
     if _width([*before, *keys, *after]) > width:
         after[:] = _named_in_head(after)
-    remove_keys(least=0)
-    return_keys()
+    found.remove([*before, *after], width, least=0)
+    found.restore([*before, *after], width)
     over = _width([*before, *keys, *after]) - width
     if over > 0:  # the end of a folder distinguishes runs
         head, cells = before[1]
         room = max(FEWEST, _width([before[1]]) - over)
         before[1] = head, [_ending(cell, room) for cell in cells]
-    return hidden
+    return found.hidden
 
 
 def _named_in_head(columns: Sequence[Column]) -> list[Column]:
