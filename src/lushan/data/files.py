@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lushan.common.wording import plural
-from lushan.data.unpacking import BLOCK, SUFFIXES, bounded, unpacked
+from lushan.data.unpacking import BLOCK, SUFFIXES, bounded, unpacked, with_names
 from lushan.errors import UserError
 from lushan.public_sets import SCHEME
 from lushan.run import inside
@@ -157,14 +157,19 @@ def require_utf8_marks(start: bytes, name: str | Path) -> None:
     """Refuse what by its beginning is UTF-16, or no text at all."""
     if start.startswith(_UTF16):
         raise UserError(
-            "the file is UTF-16", file=name, hint="Convert it: iconv -f utf-16 -t utf-8 IN > OUT."
+            "the file is UTF-16",
+            file=name,
+            hint=with_names("Convert it: iconv -f utf-16 -t utf-8 IN > OUT", name),
         )
     # ASCII in UTF-16 without a mark is valid UTF-8, every other character being NUL.
     if start.count(0) * 10 > len(start):
         raise UserError(
             f"the file is no text: {start.count(0):,} of its first {len(start):,} bytes are NUL",
             file=name,
-            hint="If it is UTF-16 without a mark, convert it: iconv -f utf-16le -t utf-8 IN > OUT.",
+            hint=with_names(
+                "If it is UTF-16 without a mark, convert it: iconv -f utf-16le -t utf-8 IN > OUT",
+                name,
+            ),
         )
 
 
@@ -185,7 +190,7 @@ def not_utf8(error: UnicodeDecodeError, name: str | Path, first: int) -> UserErr
         file=name,
         line=data.count(b"\n", 0, place) + first,
         column=len(data[start:place].decode("utf-8", "replace").removeprefix(MARK)) + 1,
-        hint=_how_to_decode(data, place),
+        hint=with_names(_how_to_decode(data, place), name),
     )
 
 
@@ -285,7 +290,7 @@ def _how_to_decode(data: bytes, start: int) -> str:
     bad = near.count("\ufffd")
     if bad < sum(not c.isascii() for c in near) - bad:  # UTF-8, and only some bytes are damaged
         return "The rest may be sound: iconv -c -f utf-8 -t utf-8 IN > OUT leaves such bytes out."
-    return f"Convert the file: iconv -f {_likely_encoding(data)} -t utf-8 IN > OUT."
+    return f"Convert the file: iconv -f {_likely_encoding(data)} -t utf-8 IN > OUT"
 
 
 def _likely_encoding(data: bytes) -> str:
@@ -338,8 +343,11 @@ def lone_return(name: str | Path, line: int, column: int | None = None) -> UserE
         file=name,
         line=line,
         column=column,
-        hint="Where lines end with it alone, convert the file: "
-        r"tr '\r' '\n' < IN > OUT; otherwise remove it.",
+        hint=with_names(
+            r"Where lines end with it alone, convert the file: tr '\r' '\n' < IN > OUT; otherwise "
+            "remove it.",
+            name,
+        ),
     )
 
 
