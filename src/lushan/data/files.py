@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lushan.common.wording import plural
-from lushan.data.unpacking import BLOCK, SUFFIXES, bounded, unpacked
+from lushan.data.unpacking import BLOCK, SUFFIXES, bounded, unpacked, with_names
 from lushan.errors import UserError
 from lushan.public_sets import SCHEME
 from lushan.run import inside
@@ -157,15 +157,20 @@ def require_utf8_marks(start: bytes, name: str | Path) -> None:
     """Refuse what by its beginning is UTF-16, or no text at all."""
     if start.startswith(_UTF16):
         raise UserError(
-            "the file is UTF-16", file=name, hint="Convert it: iconv -f utf-16 -t utf-8 IN > OUT."
+            "the file is UTF-16",
+            file=name,
+            hint=with_names("Convert it: iconv -f utf-16 -t utf-8 IN > OUT", name),
         )
     # ASCII in UTF-16 without a mark is valid UTF-8, every other character being NUL.
     if start.count(0) * 10 > len(start):
         raise UserError(
             f"the file is not text: {start.count(0):,} of its first {len(start):,} bytes are NUL",
             file=name,
-            hint="If it is UTF-16 without a byte order mark, convert it: iconv -f utf-16le -t "
-            "utf-8 IN > OUT.",
+            hint=with_names(
+                "If it is UTF-16 without a byte order mark, convert it: iconv -f utf-16le -t utf-8 "
+                "IN > OUT",
+                name,
+            ),
         )
 
 
@@ -186,7 +191,7 @@ def not_utf8(error: UnicodeDecodeError, name: str | Path, first: int) -> UserErr
         file=name,
         line=data.count(b"\n", 0, place) + first,
         column=len(data[start:place].decode("utf-8", "replace").removeprefix(MARK)) + 1,
-        hint=_how_to_decode(data, place),
+        hint=with_names(_how_to_decode(data, place), name),
     )
 
 
@@ -286,7 +291,7 @@ def _how_to_decode(data: bytes, start: int) -> str:
     bad = near.count("\ufffd")
     if bad < sum(not c.isascii() for c in near) - bad:  # UTF-8, and only some bytes are damaged
         return "If only a few bytes are damaged: iconv -c -f utf-8 -t utf-8 IN > OUT removes them."
-    return f"Convert the file: iconv -f {_likely_encoding(data)} -t utf-8 IN > OUT."
+    return f"Convert the file: iconv -f {_likely_encoding(data)} -t utf-8 IN > OUT"
 
 
 def _likely_encoding(data: bytes) -> str:
@@ -339,8 +344,10 @@ def lone_return(name: str | Path, line: int, column: int | None = None) -> UserE
         file=name,
         line=line,
         column=column,
-        hint="If it ends the lines, convert the file: "
-        r"tr '\r' '\n' < IN > OUT; otherwise, remove it.",
+        hint=with_names(
+            r"If it ends the lines, convert the file: tr '\r' '\n' < IN > OUT; otherwise remove it.",
+            name,
+        ),
     )
 
 

@@ -10,6 +10,8 @@ import collections
 import gzip
 import io
 import lzma
+import re
+import shlex
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,16 +67,26 @@ SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 """Endings of packed files, which stand behind that of what is packed."""
 _HEAD = 16
 """First bytes of a file that are inspected."""
-_TABLE = "python -c \"import pandas; pandas.read_excel('IN').to_csv('OUT', index=False)\""
+_TABLE = (
+    "pip install {}; python -c 'import sys, pandas; "
+    "pandas.read_excel(sys.argv[1]).to_csv(sys.argv[2], index=False)' IN OUT"
+)
+_ZIP = b"PK\x03\x04"
+_SHEETS = (
+    ("xl/workbook.xml", "a sheet (.xlsx)", _TABLE.format("openpyxl")),
+    ("xl/workbook.bin", "a sheet (.xlsb)", _TABLE.format("pyxlsb")),
+    ("content.xml", "a sheet (.ods)", _TABLE.format("odfpy")),
+)
+"""Zip archives that are sheets: a file in each, what it is, and what to do."""
 _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
-    (b"PK\x03\x04", "a zip archive or a sheet (.xlsx)", f"unzip -p IN > OUT, or {_TABLE}."),
-    (b"\xd0\xcf\x11\xe0", "a sheet (.xls)", f"{_TABLE}."),
-    (b"7z\xbc\xaf", "a 7z archive", "7z x IN."),
-    (b"Rar!\x1a\x07", "a rar archive", "unrar x IN."),
+    (_ZIP, "a zip archive", "unzip -p IN > OUT"),
+    (b"\xd0\xcf\x11\xe0", "a sheet (.xls)", _TABLE.format("xlrd")),
+    (b"7z\xbc\xaf", "a 7z archive", "7z x IN"),
+    (b"Rar!\x1a\x07", "a rar archive", "unrar x IN"),
     (
         b"SQLite format 3\0",
         "a database of SQLite",
-        "sqlite3 -header -csv IN 'select * from NAME' > OUT.",
+        "sqlite3 -header -csv IN 'select * from NAME' > OUT",
     ),
     (
         b"ARROW1\0\0",
@@ -98,8 +110,13 @@ def packing_of(head: bytes) -> Packing | None:
 
 def is_packed(path: Path) -> bool:
     """Return whether a file is packed."""
+    return packing_of_file(path) is not None
+
+
+def packing_of_file(path: Path) -> Packing | None:
+    """Return how a file is packed; None where it is not."""
     with path.open("rb") as file:
-        return packing_of(file.read(_HEAD)) is not None
+        return packing_of(file.read(_HEAD))
 
 
 def unpacked(path: Path) -> Iterator[bytes]:
@@ -119,7 +136,8 @@ def _blocks(file: IO[bytes], name: str | Path) -> Iterator[bytes]:
     file.seek(0)
     head = file.read(_HEAD)
     file.seek(0)
-    _require_known(head, name)
+    _require_known(head, name, file)
+    file.seek(0)
     packing = packing_of(head)
     if packing is None:
         while data := file.read(BLOCK):
@@ -133,11 +151,50 @@ def _blocks(file: IO[bytes], name: str | Path) -> Iterator[bytes]:
         raise _damaged(packing, name, error) from error
 
 
-def _require_known(head: bytes, name: str | Path) -> None:
+def _require_known(head: bytes, name: str | Path, file: IO[bytes]) -> None:
     """Refuse what is known to be no text, and what is taken for text by its ending alone."""
-    for mark, what, hint in _FOREIGN:
-        if head.startswith(mark):
-            raise UserError(f"this file is {what}", file=name, hint=f"Convert it: {hint}")
+    found = next(((what, hint) for mark, what, hint in _FOREIGN if head.startswith(mark)), None)
+    if found is None:
+        return
+    what, hint = (_sheet(file) if head.startswith(_ZIP) else None) or found
+    ending = ".csv" if "pandas" in hint or "-csv" in hint else ".txt"
+    text = with_names(f"Convert it: {hint}", name, ending)
+    raise UserError(f"this file is {what}", file=name, hint=text)
+
+
+def _sheet(file: IO[bytes]) -> tuple[str, str] | None:
+    """Return what kind of sheet a zip archive is, and what to do; None where it is none."""
+    import zipfile
+
+    try:
+        names = set(zipfile.ZipFile(file).namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return None
+    return next(((what, hint) for part, what, hint in _SHEETS if part in names), None)
+
+
+def with_names(hint: str, name: str | Path, ending: str | None = None) -> str:
+    """Return a hint whose command has the names of a file and of a new one for IN and OUT.
+
+    Args:
+        hint: With a command; it is left as it is where the name is that of no file.
+        name: Of the file. Where it is packed, the command reads what it unpacks to.
+        ending: Of the new file; that of the file itself where None.
+    """
+    path = Path(name)
+    if not path.is_file():
+        return hint
+    is_packed_text = path.suffix.lower() in SUFFIXES
+    bare = path.with_suffix("") if is_packed_text else path
+    new = bare.with_suffix(bare.suffix if ending is None else ending)
+    if new.exists():
+        new = new.with_stem(f"{new.stem}-converted")
+    given = shlex.quote(str(path))
+    if is_packed_text and (packing := packing_of_file(path)) is not None:
+        # What reads standard input takes no name.
+        hint = re.sub(r"\b(iconv|tr) (.*?) (?:< )?IN\b", rf"{packing.command} IN | \1 \2", hint)
+    words = {"IN": given, "OUT": shlex.quote(str(new))}
+    return re.sub(r"\b(IN|OUT)\b", lambda found: words[found[0]], hint)
 
 
 def bounded(path: Path, largest: int | None = None) -> Iterator[bytes]:
@@ -219,5 +276,7 @@ def _damaged(packing: Packing, name: str | Path, error: Exception) -> UserError:
     return UserError(
         f"the {packing.name} file is damaged or truncated: {error}",
         file=name,
-        hint=f"Download it again, or decompress what is left: {packing.command} FILE > OTHER.",
+        hint=with_names(
+            f"Download it again, or decompress what is left: {packing.command} IN > OUT", name
+        ),
     )

@@ -15,7 +15,7 @@ from lushan.export.written import Written
 from lushan.inference.load import Loaded, load
 from lushan.inference.prediction import predict_rows
 from lushan.models import causal_graph
-from lushan.models.backbone import accepted
+from lushan.models.backbone import accepted, cache_name
 from lushan.models.exported import ExportSpec, distance_of
 from lushan.models.graph import Graph, Runtime
 
@@ -99,12 +99,13 @@ def _stepwise(model: Any) -> list[Tensor]:
         mask = torch.ones_like(ids)
         mask[1:, 0] = 0
         places = (mask.cumsum(-1) - 1).clamp(min=0)
+        names = accepted(model)
         cache, end = None, length
         for start in (0, *range(length, length + _STEPS)):
             given = {"input_ids": ids[:, start:end], "attention_mask": mask[:, :end]}
-            if "position_ids" in accepted(model):
+            if "position_ids" in names:
                 given["position_ids"] = places[:, start:end]
-            out = model(**given, past_key_values=cache, use_cache=True)
-            cache, end = out.past_key_values, end + 1
+            out = model(**given, **{cache_name(names): cache}, use_cache=True)
+            cache, end = next(out[n] for n in ("cache", "past_key_values") if n in out), end + 1
             found.append(out.logits[:, -1])
     return found

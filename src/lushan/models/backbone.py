@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -70,6 +70,14 @@ def accepted(model: PreTrainedModel) -> frozenset[str]:
     if (getattr(model.config, "type_vocab_size", None) or 0) <= 1:
         names.discard("token_type_ids")
     return frozenset(names)
+
+
+def cache_name(names: Collection[str]) -> str:
+    """Return what a `forward` that takes these arguments calls its cache of keys and values.
+
+    It is `cache` from transformers 5.24 on, where the name before it is accepted with a warning.
+    """
+    return "cache" if "cache" in names and "past_key_values" not in names else "past_key_values"
 
 
 def text_config_of(config: PreTrainedConfig) -> PreTrainedConfig:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lushan.models.backbone import accepted
+from lushan.models.backbone import accepted, cache_name
 from lushan.models.decoding import Finish, Settings, Written, padded, processors
 from lushan.models.packed_weights import pack_weights
 from lushan.models.stepwise import stepwise
@@ -154,15 +154,16 @@ class RunningBatch:
 
     def _scores(self, ids: Tensor, mask: Tensor, cache: DynamicCache | None) -> Tensor:
         places = (mask.cumsum(-1) - 1).clamp(min=0)
-        given = {
+        given: dict[str, Any] = {
             "input_ids": ids,
             "attention_mask": mask if len(mask) > 1 else None,  # one row has no padding
             "position_ids": places[:, -ids.shape[1] :],
             "logits_to_keep": 1,
         }
         known = {name: value for name, value in given.items() if name in self._accepted}
+        known[cache_name(self._accepted)] = cache
         with stepwise(self.model):
-            logits: Tensor = self.model(**known, past_key_values=cache, use_cache=True).logits
+            logits: Tensor = self.model(**known, use_cache=True).logits
         return logits[:, -1].float()
 
     def _join(self, cache: DynamicCache, mask: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from lushan.common import units
@@ -20,6 +20,10 @@ KEPT = 2
 """Keys that the interval, the age and the metric's column give way to."""
 FEWEST = 12
 """Characters of the shortest form of a folder's name."""
+FIRST = ("model", "task", "data", "peft", "processor")
+"""Groups that say what a run is: their columns come first, and give way last."""
+LAST = "seed"
+"""The key whose column comes last."""
 _GAP = 2
 
 Column = tuple[str, list[str]]
@@ -48,7 +52,9 @@ def to_text(
         table, hidden = [_asked(found, name) for name in columns], []
     else:
         before, keys, after = _all(found)
-        hidden = [] if width is None else _fit(before, keys, after, width)
+        choices = {name for run in found for name in run.facts.choices}
+        keys.sort(key=lambda column: _place(column[0], choices))
+        hidden = [] if width is None else _fit(before, keys, after, width, choices)
         table = [*before, *keys, *after]
     heads, cells = zip(*table, strict=True)
     lines = aligned([list(heads), *map(list, zip(*cells, strict=True))])
@@ -75,6 +81,14 @@ def _all(found: Sequence[Listed]) -> tuple[list[Column], list[Column], list[Colu
         keys,
         [_asked(found, name) for name in names],
     )
+
+
+def _place(key: str, choices: Collection[str]) -> int:
+    """Return where the column of a key comes; columns of one place keep their order."""
+    group = key.partition("/")[0]
+    if key in choices and group in FIRST:
+        return FIRST.index(group)
+    return len(FIRST) + (1 if key in choices else 3 if key == LAST else 2)
 
 
 def _asked(found: Sequence[Listed], name: str) -> Column:
@@ -110,37 +124,75 @@ def _interval(run: Listed) -> str:
 # Fitting
 
 
-def _fit(before: list[Column], keys: list[Column], after: list[Column], width: int) -> list[str]:
+class _Keys:
+    """The columns of keys, which give way where a line is too long.
+
+    Args:
+        columns: Whose heads are whole; they are shortened and removed in place.
+        choices: Names of groups.
+
+    Attributes:
+        hidden: The names of the columns that are removed.
+    """
+
+    def __init__(self, columns: list[Column], choices: Collection[str]) -> None:
+        self.columns, self.choices = columns, choices
+        self.names = [head for head, _ in columns]
+        self.order, self.hidden = list(self.names), list[str]()
+        self.removed: dict[str, Column] = {}
+        columns[:] = [
+            (short, [shortened(cell, LONGEST) for cell in cells])
+            for short, (_, cells) in zip(_last_parts(self.names), columns, strict=True)
+        ]
+
+    def _worth(self, place: int) -> tuple[bool, float]:
+        """Return what a column tells of runs, for its width."""
+        is_first = _place(self.names[place], self.choices) < len(FIRST)
+        return is_first, _entropy(self.columns[place]) / _width([self.columns[place]])
+
+    def remove(self, others: Sequence[Column], width: int, *, least: int) -> None:
+        """Remove columns until they fit beside others, or until the least are left."""
+        while len(self.columns) > least and _width([*self.columns, *others]) > width:
+            place = min(range(len(self.columns)), key=self._worth)
+            self.hidden.append(self.names.pop(place))
+            self.removed[self.hidden[-1]] = self.columns.pop(place)
+
+    def restore(self, others: Sequence[Column], width: int) -> None:
+        """Show again what is narrow enough for the room that wider columns have left."""
+        for name, column in reversed(self.removed.items()):
+            if _width([*self.columns, column, *others]) <= width:
+                place = sum(self.order.index(key) < self.order.index(name) for key in self.names)
+                self.names.insert(place, name)
+                self.columns.insert(place, column)
+                self.hidden.remove(name)
+
+
+def _fit(
+    before: list[Column],
+    keys: list[Column],
+    after: list[Column],
+    width: int,
+    choices: Collection[str],
+) -> list[str]:
     """Shorten and remove columns, in place, until a line fits; the names of those removed."""
     if _width([*before, *keys, *after]) <= width:
         return []
-    full = [head for head, _ in keys]
-    keys[:] = [
-        (short, [shortened(cell, LONGEST) for cell in cells])
-        for short, (_, cells) in zip(_last_parts(full), keys, strict=True)
-    ]
-    hidden: list[str] = []
-
-    def remove_keys(least: int) -> None:
-        while len(keys) > least and _width([*before, *keys, *after]) > width:
-            place = min(range(len(keys)), key=lambda i: _entropy(keys[i]) / _width([keys[i]]))
-            hidden.append(full.pop(place))
-            keys.pop(place)
-
-    remove_keys(least=KEPT)
+    found = _Keys(keys, choices)
+    found.remove([*before, *after], width, least=KEPT)
     for name in ("95 % interval", "age"):
         if _width([*before, *keys, *after]) > width:
             after[:] = [column for column in after if column[0] != name]
-            hidden.append(name)
+            found.hidden.append(name)
     if _width([*before, *keys, *after]) > width:
         after[:] = _named_in_head(after)
-    remove_keys(least=0)
+    found.remove([*before, *after], width, least=0)
+    found.restore([*before, *after], width)
     over = _width([*before, *keys, *after]) - width
     if over > 0:  # the end of a folder distinguishes runs
         head, cells = before[1]
         room = max(FEWEST, _width([before[1]]) - over)
         before[1] = head, [_ending(cell, room) for cell in cells]
-    return hidden
+    return found.hidden
 
 
 def _named_in_head(columns: Sequence[Column]) -> list[Column]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
+import re
+import subprocess
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from lushan.data.fields import DOCUMENTS, LABELLED
-from lushan.data.formats import Chat, Hub, Jsonl, Text
+from lushan.data.formats import Chat, Hub, Jsonl, Table, Text
 
 ROWS = "".join(json.dumps({"text": f"text {n}", "label": "ab"[n % 2]}) + "\n" for n in range(99))
 PACKED = {
@@ -39,6 +44,56 @@ def test_what_is_no_text_says_what_it_is(head: bytes, write, refused) -> None:
     error = refused(Jsonl(train=write("x.json", head + bytes(range(200)))).read, LABELLED)
     assert error.problem.startswith("this file is a")
     assert "iconv" not in error.hint
+
+
+def sheet(*names: str) -> bytes:
+    """A zip archive with files of these names."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+    return made.getvalue()
+
+
+CONVERTED = (
+    "Convert it: pip install openpyxl; python -c 'import sys, pandas; "
+    "pandas.read_excel(sys.argv[1]).to_csv(sys.argv[2], index=False)' "
+)
+
+
+def test_a_sheet_is_converted_by_a_command_that_can_be_pasted(write, refused) -> None:
+    content = sheet("[Content_Types].xml", "xl/workbook.xml")
+    path = Path(write("my sheet.xlsx", content))
+    error = refused(Table(train=str(path)).read, LABELLED)
+    assert error.problem == "this file is a sheet (.xlsx)"
+    assert error.hint == f"{CONVERTED}'{path}' '{path.with_suffix('.csv')}'"
+    write("my sheet.csv", "mine")  # is not overwritten
+    assert refused(Table(train=str(path)).read, LABELLED).hint.endswith("my sheet-converted.csv'")
+    named = write("x.csv", content)  # by what it holds, whatever it is called
+    assert refused(Table(train=named).read, LABELLED).hint.startswith(CONVERTED)
+    error = refused(Table(train=write("x.zip.csv", sheet("a.csv"))).read, LABELLED)
+    assert error.problem == "this file is a zip archive"
+    assert "unzip -p" in error.hint
+    assert "pandas" not in error.hint
+
+
+def test_hints_name_the_file_and_a_new_one(write, refused) -> None:
+    rows = "text,label\nune soirée réussie,a\n".encode("latin1")
+    path = Path(write("réussi.csv", rows))
+    hint = refused(Table(train=str(path)).read, LABELLED).hint
+    new = path.with_stem("réussi-converted")
+    command = f"iconv -f latin1 -t utf-8 '{path}' > '{new}'"
+    assert hint == f"Convert the file: {command}"
+    subprocess.run(command, shell=True, check=True)
+    assert Table(train=str(new)).read(LABELLED).splits["train"].num_rows == 1
+    packed = Path(write("x.csv.gz", gzip.compress(rows)))
+    hint = refused(Table(train=str(packed)).read, LABELLED).hint
+    subprocess.run(hint.removeprefix("Convert the file: "), shell=True, check=True)
+    assert Table(train=str(packed.with_suffix(""))).read(LABELLED).splits["train"].num_rows == 1
+    for content in ("text,label\n1,2\n".encode("utf-16"), b"text,label\ra,b\r"):
+        hint = refused(Table(train=write("y.csv", content)).read, LABELLED).hint
+        assert "y-converted.csv" in hint
+        assert not re.search(r"\b(IN|OUT)\b", hint)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from lushan.errors import UserError
-from lushan.run import listing, listing_table, values
+from lushan.run import listing, listing_table, values, where
 from lushan.run.folder import RunFolder
 from lushan.run.identity import ABSENT
 
@@ -76,6 +76,37 @@ def test_a_group_stands_for_the_keys_that_differ_with_it():
     assert listing.differing(configs, choices) == ["model"]
     configs.append({"model": {"size": 3, "name": "b"}, "lr": 1})
     assert listing.differing(configs, [*choices, {"model": "big"}]) == ["model", "model.size"]
+
+
+KEYS = ("model", "task/head", "optimizer", "optimizer.lr", "lr", "seed")
+
+
+def test_groups_come_before_keys_and_give_way_after_them():
+    found = []
+    for number, model in enumerate(("pretrained_bert", "llama_tiny", "qwen2_tiny")):
+        differs = {"seed": number, "optimizer": f"o{number}", "optimizer.lr": number / 10}
+        differs |= {"task/head": "crf" if number else "linear", "model": model}
+        choices = {"optimizer": f"o{number}", "task/head": differs["task/head"], "model": model}
+        facts = where.Facts({"state": "complete", "run": f"run{number}"}, {}, choices)
+        found.append(listing.Listed(f"run{number}", "n", "complete", differs=differs, facts=facts))
+    shown = []
+    for width in range(120, 40, -1):
+        lines = listing_table.to_text(found, ".", width=width).splitlines()
+        heads = [head for head in lines[0].split() if head in KEYS]
+        if heads not in shown:
+            shown.append(heads)
+    groups = ["model", "task/head"]
+    assert shown == [
+        [*groups, "optimizer", "optimizer.lr", "seed"],
+        [*groups, "optimizer", "lr", "seed"],
+        [*groups, "lr", "seed"],
+        [*groups, "lr"],
+        groups,
+        ["model", "lr"],
+        ["model"],
+        ["task/head", "lr"],  # the models are too wide
+        ["task/head"],
+    ]
 
 
 def test_a_key_and_a_group_have_one_value():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -28,9 +29,20 @@ def server(tmp_path_factory, chat_run, ner_run, reviews_run, lm_run, assistant):
         "mood": reviews_run,
         "shapes": shapes,
         "shop": assistant,
+        "pairs": pair_run(tmp_path_factory.mktemp("pairs")),
     }
     with serving(runs) as running:
         yield running
+
+
+def pair_run(folder):
+    """A run on pairs of texts."""
+    rows = [{"a": w, "b": f"not {w}", "label": w in "aeiou"} for w in "abcdefghij"]
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    files = [f"data.{split}={path}" for split in ("train", "validation", "test")]
+    columns = ["data.text=[a,b]"]
+    return trained(folder, "task=classification", "data=jsonl", *files, *columns)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +95,21 @@ def kept(browser, name):
     """Save a picture where LUSHAN_PICTURES names a folder, to be looked through."""
     if folder := os.environ.get("LUSHAN_PICTURES"):
         browser.picture(Path(folder) / f"{name}.png")
+
+
+def problem(browser):
+    return browser.do("document.getElementById('problem').textContent")
+
+
+def told(browser, text):
+    browser.until(f"document.getElementById('problem').textContent === {text!r}")
+
+
+def without(browser, *refusals):
+    """Forget lines that Chromium itself prints of refused requests."""
+    browser.printed = [
+        line for line in browser.printed if not any(part in line for part in refusals)
+    ]
 
 
 def fits(browser):
@@ -229,7 +256,81 @@ def test_a_refusal_is_shown(page):
     click(browser, "send")
     browser.until("document.getElementById('problem').textContent.startsWith('max_tokens: ')")
     done(browser)
-    browser.printed = [line for line in browser.printed if "400 (Bad Request)" not in line]
+    without(browser, "400 (Bad Request)")
+
+
+def test_a_field_may_be_empty_beside_others(page):
+    browser = page("pairs")
+    click(browser, "send")
+    told(browser, "All fields are empty.")
+    assert browser.do("document.getElementById('send').disabled") is False
+    write(browser, "field-text_pair", "not a")
+    click(browser, "send")
+    browser.until("document.querySelectorAll('meter').length > 1")
+    assert problem(browser) == ""
+
+
+def test_a_change_of_language_keeps_a_prediction(page):
+    browser = page("mood")
+    write(browser, "field-text", "a clever film")
+    click(browser, "send")
+    browser.until("document.querySelectorAll('meter').length === 2")
+    click(browser, "language")
+    state = "['#field-text', '#send', 'summary'].map((name) => document.querySelector(name))"
+    assert browser.do(f"{state}.map((one) => one?.value || one?.textContent)") == [
+        "a clever film",
+        "预测",
+        "详情",
+    ]
+    assert browser.do("document.querySelectorAll('meter').length") == 2
+    assert "任务" in browser.do("document.getElementById('about').textContent")
+    click(browser, "language")
+    assert browser.do("document.getElementById('send').textContent") == "Predict"
+
+
+@pytest.mark.slow
+def test_a_change_of_language_keeps_a_conversation(page):
+    browser = page("shop")
+    write(browser, "text", "the red barn, is there parking")
+    click(browser, "send")
+    browser.until("document.querySelectorAll('.source').length === 1")
+    done(browser)
+    write(browser, "text", "half a question")
+    click(browser, "language")
+    question, answer = turns(browser)
+    assert question == "the red barn, is there parking"
+    assert answer == "Yes, behind Red Barn.来源: 1; Red Barn"
+    box = "document.getElementById('text')"
+    assert browser.do(f"[{box}.value, {box}.placeholder]") == ["half a question", "消息"]
+    click(browser, "send")
+    browser.until("document.querySelectorAll('.turn').length > 3")
+    done(browser)
+
+
+def test_problems_are_told_in_the_language_of_the_page(page):
+    browser = page("mood")
+    click(browser, "language")
+    write(browser, "field-text", "a clever film")
+    browser.do(
+        "window.sent = window.fetch; window.fetch = (path, how) => window.sent(path,"
+        " {...how, body: JSON.stringify({model: 'mood', inputs: [{}]})}); 0"
+    )
+    click(browser, "send")
+    told(browser, "inputs[0].text: 缺少此字段")
+    click(browser, "language")
+    told(browser, "inputs[0].text: this field is missing")
+    click(browser, "language")
+    browser.do("window.fetch = window.sent; 0")
+    offline = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    browser.call("Network.enable")
+    browser.call("Network.emulateNetworkConditions", offline=True, **offline)
+    try:
+        click(browser, "send")
+        told(browser, "无法连接服务器。")
+    finally:
+        browser.call("Network.emulateNetworkConditions", offline=False, **offline)
+        browser.call("Network.disable")
+    without(browser, "400 (Bad Request)", "ERR_INTERNET_DISCONNECTED")
 
 
 @pytest.mark.slow
@@ -237,10 +338,26 @@ def test_a_key_is_asked_for_once(browser, lm_run):
     key = "a-key-of-more-than-16-letters"
     with serving({"lm": lm_run}, keys=[key]) as running:
         browser.visit(f"{running.url}/")
+        browser.do("localStorage.setItem('language', 'en')")
+        browser.visit(f"{running.url}/")
         assert browser.do("document.getElementById('key').hidden") is False
+        assert "This server asks for a key." in browser.do("document.body.innerText")
+        assert browser.do("document.getElementById('problem').hidden") is True, "no mistake yet"
+        assert browser.do("document.getElementById('model').offsetParent") is None
+        kept(browser, "key")
+        for wrong in ("another-key-of-16-letters", "密钥"):
+            write(browser, "key-value", wrong)
+            browser.do("document.querySelector('#key button').click(); 0")
+            told(browser, "This key is wrong.")
+            click(browser, "language")
+            assert problem(browser) == "密钥错误。"
+            assert "本服务器需要密钥。" in browser.do("document.body.innerText")
+            click(browser, "language")
+            browser.do("document.getElementById('problem').textContent = ''; 0")
         write(browser, "key-value", key)
         browser.do("document.querySelector('#key button').click(); 0")
         browser.until("document.getElementById('model').value === 'lm'")
+        assert browser.do("document.getElementById('model').offsetParent === null") is False
         browser.visit(f"{running.url}/")
         assert browser.do("document.getElementById('key').hidden") is True
     browser.printed.clear()

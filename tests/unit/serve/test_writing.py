@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lushan.inference.generator import open_generator
+from lushan.models.backbone import accepted, cache_name
 from lushan.models.decoding import Settings
 from lushan.models.running_batch import Row, RunningBatch, takes_rows
 from lushan.serve.worker import Busy
@@ -93,6 +94,32 @@ def test_padding_that_is_read_is_noticed(generator):
             return self.model(input_ids=input_ids, past_key_values=past_key_values)
 
     assert not takes_rows(Blind(generator.model), generator.tokenizer.pad_token_id)
+
+
+def test_the_cache_is_given_by_the_name_that_the_model_has(generator):
+    """Transformers 5.24 calls it `cache`, and warns of `past_key_values`."""
+
+    class Renamed(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model, self.config, self.dtype = model, model.config, model.dtype
+            self.device, self.past = model.device, cache_name(accepted(model))
+
+        def get_input_embeddings(self):
+            return self.model.get_input_embeddings()
+
+        def forward(self, input_ids=None, cache=None, use_cache=True):
+            return self.model(input_ids=input_ids, **{self.past: cache}, use_cache=use_cache)
+
+    settings = Settings(greedy=True, max_new_tokens=4)
+
+    def scores(model):
+        row = Row([3, 4], settings, 0, tokenizer=generator.tokenizer, endings=generator.endings)
+        return RunningBatch(model, generator.tokenizer.pad_token_id).advance([row])
+
+    assert torch.equal(scores(Renamed(generator.model)), scores(generator.model))
+    assert cache_name({"cache", "use_cache"}) == "cache"
+    assert cache_name({"past_key_values"}) == cache_name(()) == "past_key_values"
 
 
 def test_texts_of_an_encoder_decoder_are_those_of_generate(pairs_run):

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lushan.errors import UserError
-from lushan.models.backbone import width_of
+from lushan.models.backbone import cache_name, width_of
 from lushan.models.peft.adaptation import Adaptation
 from lushan.models.peft.tuned import explained
 
@@ -140,7 +140,8 @@ class Prefixed(Prompted):
 
     def refuse(self, model: PreTrainedModel) -> None:
         """Refuse a model that keeps no keys and values of what came before."""
-        takes_past = "past_key_values" in inspect.signature(model.forward).parameters
+        names = inspect.signature(model.forward).parameters
+        takes_past = cache_name(names) in names
         is_half = model.config.is_encoder_decoder and self.config.task_type != "SEQ_2_SEQ_LM"
         if is_half or not takes_past:
             raise UserError(
@@ -171,15 +172,16 @@ class Prefixed(Prompted):
         tokens = next(given[name] for name in names if given.get(name) is not None)
         _widen(given, "decoder_attention_mask" if whole else "attention_mask", self.length)
         _shift(given, self.length)
+        past = cache_name(inspect.signature(inner).parameters)
         if not _has_past(given):
-            if getattr(given.get("past_key_values"), "is_compileable", False):
+            if getattr(given.get(past), "is_compileable", False):
                 raise UserError(
                     "a static cache has no room for the prefix",
                     key="cache_implementation",
                     value="static",
                     hint="Generate with the dynamic cache.",
                 )
-            given["past_key_values"] = self._vectors(len(tokens))
+            given[past] = self._vectors(len(tokens))
         return inner(**given)
 
 
@@ -219,7 +221,7 @@ def _length(encoder: Any, config: peft.PromptLearningConfig) -> int:
 
 def _has_past(given: dict[str, Any]) -> bool:
     """Return whether a cache holds the past, and so the prompt."""
-    past = given.get("past_key_values")
+    past = given.get(cache_name(given))
     return past is not None and bool(past.get_seq_length() > 0)
 
 

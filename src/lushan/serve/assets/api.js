@@ -7,14 +7,28 @@ export function setKey(value) {
   try { sessionStorage.setItem("key", value); } catch { /* likewise */ }
 }
 
+export function hasKey() {
+  return key !== "";
+}
+
 export class Refused extends Error {
-  constructor(status, message) {
-    super(message);
-    this.status = status;
+  constructor(status, message, { param = null, code = null } = {}) {
+    super(param ? `${param}: ${message}` : message);
+    Object.assign(this, { status, param, code });
+  }
+}
+
+async function reached(answer) {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(0, error.message, { code: "unreachable" });
   }
 }
 
 export async function ask(path, body, signal) {
+  if (!/^[ -~]*$/.test(key)) throw new Refused(401, "", { code: "invalid_api_key" }); // no header can hold it
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
   const options = { headers, signal };
   if (body !== undefined) {
@@ -22,14 +36,13 @@ export async function ask(path, body, signal) {
     headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
   }
-  const response = await fetch(path, options);
+  const response = await reached(fetch(path, options));
   if (response.ok) return response;
-  let message = `${response.status} ${response.statusText}`;
+  let error = { message: `${response.status} ${response.statusText}` };
   try {
-    const { error } = await response.json();
-    message = error.param ? `${error.param}: ${error.message}` : error.message;
+    error = (await response.json()).error;
   } catch { /* no JSON */ }
-  throw new Refused(response.status, message);
+  throw new Refused(response.status, error.message, error);
 }
 
 // The chunks of a stream of server-sent events.
@@ -38,7 +51,7 @@ export async function* chunks(path, body, signal) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reached(reader.read());
     if (done) return;
     const events = (rest + value).split("\n\n");
     rest = events.pop();
@@ -46,7 +59,7 @@ export async function* chunks(path, body, signal) {
       const content = event.replace(/^data: /, "");
       if (content === "[DONE]") return;
       const chunk = JSON.parse(content);
-      if (chunk.error) throw new Refused(500, chunk.error.message);
+      if (chunk.error) throw new Refused(500, chunk.error.message, chunk.error);
       yield chunk;
     }
   }

@@ -1,14 +1,24 @@
 // The page of a server: which models there are, what is known of each, and how it is asked.
-import { ask, setKey } from "./api.js";
+import { ask, hasKey, setKey } from "./api.js";
 import { element } from "./parts.js";
 import { predicting } from "./predicting.js";
-import { change, language, word } from "./words.js";
+import { change, failed, language, sayAll, word } from "./words.js";
 import { writing } from "./writing.js";
 
 const at = (id) => document.getElementById(id);
 let models = [];
+let problem = () => "";
 
-function report(text) {
+const chosen = () => models.find((one) => one.id === at("model").value);
+
+// Tell of a problem: `said` returns it in the language of the page.
+function report(said = () => "") {
+  problem = said;
+  tell();
+}
+
+function tell() {
+  const text = problem();
   at("problem").textContent = text;
   at("problem").hidden = !text;
 }
@@ -22,29 +32,35 @@ function about(model) {
   at("about").replaceChildren(...shown, ...notes.map((note) => element("span", {}, note)));
 }
 
-function show() {
+// Say everything in the language of the page; what was written and answered stays.
+function speak() {
   document.documentElement.lang = language;
-  for (const node of document.querySelectorAll("[data-text]")) node.textContent = word(node.dataset.text);
-  at("language").textContent = word("other");
-  const model = models.find((one) => one.id === at("model").value);
+  sayAll();
+  if (chosen()) about(chosen());
+  tell();
+}
+
+function show() {
+  const model = chosen();
   if (!model) return;
   about(model);
-  report("");
+  report();
   const { endpoints } = model.lushan;
   if (endpoints.some((path) => path.endsWith("/completions"))) at("main").replaceChildren(...writing(model, report));
   else if (endpoints.includes("/predict")) at("main").replaceChildren(...predicting(model, report));
-  else if (endpoints.includes("/v1/rerank") && !endpoints.includes("/v1/embeddings")) at("main").replaceChildren(element("p", {}, word("rerank")));
-  else at("main").replaceChildren(element("p", {}, word("embeddings")));
+  else if (endpoints.includes("/v1/rerank") && !endpoints.includes("/v1/embeddings")) at("main").replaceChildren(element("p", { "data-text": "rerank" }));
+  else at("main").replaceChildren(element("p", { "data-text": "embeddings" }));
 }
 
 async function load() {
   try {
     models = (await (await ask("/v1/models")).json()).data;
     at("key").hidden = true;
+    at("choice").hidden = false;
   } catch (error) {
     at("key").hidden = error.status !== 401;
-    report(error.message);
-    show();
+    // Who has given no key yet has made no mistake: the form asks for it.
+    if (error.status !== 401 || hasKey()) report(() => failed(error));
     document.documentElement.dataset.drawn = "yes";
     return;
   }
@@ -54,10 +70,11 @@ async function load() {
 }
 
 at("model").addEventListener("change", show);
-at("language").addEventListener("click", () => { change(); show(); });
+at("language").addEventListener("click", () => { change(); speak(); });
 at("key").addEventListener("submit", (event) => {
   event.preventDefault();
   setKey(at("key-value").value);
   load();
 });
+speak();
 load();

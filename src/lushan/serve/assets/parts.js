@@ -1,3 +1,5 @@
+import { say } from "./words.js";
+
 // Elements. Texts of users and models become text nodes, and nothing else.
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
@@ -6,6 +8,7 @@ export function element(tag, properties = {}, ...children) {
     else made.setAttribute(name, value);
   }
   made.append(...children.filter((child) => child != null));
+  say(made);
   return made;
 }
 
@@ -57,6 +60,6 @@ export function number(value) {
 }
 
 export function details(title, value) {
-  return element("details", {}, element("summary", {}, title),
+  return element("details", {}, element("summary", { "data-text": title }),
     element("pre", {}, JSON.stringify(value, null, 1)));
 }

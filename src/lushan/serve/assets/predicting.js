@@ -2,7 +2,7 @@
 import { ask } from "./api.js";
 import { details, element, number, plain, shares, spans } from "./parts.js";
 import { asUrl } from "./writing.js";
-import { word } from "./words.js";
+import { failed, word } from "./words.js";
 
 function kindOf(schema) {
   const kinds = [schema, ...(schema.anyOf ?? [])];
@@ -22,18 +22,20 @@ export function predicting(model, report) {
     const box = kind === "image"
       ? element("input", { type: "file", accept: "image/*", id: `field-${name}` })
       : element("textarea", { id: `field-${name}`, rows: 3 });
-    boxes.set(name, { box, kind });
+    boxes.set(name, { box, kind, optional: "default" in schema });
     form.append(element("label", { className: "field" }, element("span", {}, name), box));
   }
-  const send = element("button", { id: "send" }, word("predict"));
+  const send = element("button", { id: "send", "data-text": "predict" });
   form.append(element("div", { className: "row" }, element("span", { className: "end" }, send)));
 
+  // The fields that are sent: a required text may be empty beside others.
   async function example() {
     const found = {};
-    for (const [name, { box, kind }] of boxes) {
+    if ([...boxes.values()].every(({ box }) => !box.value)) return found;
+    for (const [name, { box, kind, optional }] of boxes) {
       if (kind === "image") {
         if (box.files.length) found[name] = await asUrl(box.files[0]);
-      } else if (box.value) {
+      } else if (box.value || (kind === "text" && !optional)) {
         found[name] = kind === "json" ? JSON.parse(box.value) : box.value;
       }
     }
@@ -43,16 +45,21 @@ export function predicting(model, report) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     send.disabled = true;
-    report("");
+    report();
     try {
       const input = await example();
+      if (!Object.keys(input).length) {
+        report(() => word("empty"));
+        return;
+      }
       const response = await ask("/predict", { model: model.id, inputs: [input] });
       const [prediction] = (await response.json()).predictions;
       result.replaceChildren(...drawn(model, input, prediction));
     } catch (error) {
-      report(error.message);
+      report(() => failed(error));
+    } finally {
+      send.disabled = false;
     }
-    send.disabled = false;
   });
   return [form, result];
 }
@@ -60,7 +67,7 @@ export function predicting(model, report) {
 function drawn(model, input, prediction) {
   const found = [];
   for (const value of Object.values(input)) {
-    if (value.startsWith?.("data:image")) found.push(element("img", { className: "preview", src: value, alt: word("image") }));
+    if (value.startsWith?.("data:image")) found.push(element("img", { className: "preview", src: value, "data-alt": "image" }));
   }
   for (const [name, display] of Object.entries(model.lushan.displays)) {
     const value = prediction[name];
@@ -69,6 +76,6 @@ function drawn(model, input, prediction) {
     const part = (draw[display] ?? (() => plain(value)))();
     found.push(element("div", { className: "entry" }, element("span", {}, name), part));
   }
-  found.push(details(word("json"), prediction));
+  found.push(details("json", prediction));
   return found;
 }

@@ -1,40 +1,37 @@
 // A chat, or a text that is continued: streamed, stopped, written again.
 import { chunks } from "./api.js";
 import { element } from "./parts.js";
-import { word } from "./words.js";
+import { failed, say } from "./words.js";
 
 const CHAT = "/v1/chat/completions", COMPLETIONS = "/v1/completions";
 
 function sourced({ action, source, entity }) {
   const named = [source.join(", "), entity].filter(Boolean).join("; ");
-  const text = {
-    answer: `${word("source")}: ${named}`,
-    template: `${word("template")}: ${named}`,
-    refuse: word("handed"),
-    pass: word("passed"),
-  }[action];
-  return element("small", { className: `source ${action}` }, text);
+  const name = { answer: "source", template: "template", refuse: "handed", pass: "passed" }[action];
+  const rest = action in { answer: 1, template: 1 } ? `: ${named}` : null;
+  return element("small", { className: `source ${action}` }, element("span", { "data-text": name }), rest);
 }
 
 export function writing(model, report) {
   const chats = model.lushan.endpoints.includes(CHAT);
   const { assists } = model.lushan; // it draws nothing, and its answers name their sources
   const log = element("div", { className: "log", id: "log" });
-  const text = element("textarea", { id: "text", rows: 2, placeholder: word(chats ? "message" : "continue") });
-  text.setAttribute("aria-label", text.placeholder);
+  const text = element("textarea", { id: "text", rows: 2 });
+  text.dataset.placeholder = text.dataset.label = chats ? "message" : "continue";
+  say(text);
   const file = element("input", { type: "file", id: "image", accept: "image/*", hidden: !model.lushan.sees_images });
   const temperature = element("input", { type: "number", id: "temperature", min: 0, max: 2, step: 0.1, value: 0.8 });
   const most = element("input", { type: "number", id: "tokens", min: 1, max: 4096, value: 128 });
-  const send = element("button", { type: "button", id: "send" }, word(chats ? "send" : "write"));
-  const stop = element("button", { type: "button", id: "stop", disabled: true }, word("stop"));
-  const again = element("button", { type: "button", id: "again", className: "plain", disabled: true, hidden: assists }, word("again"));
-  const clear = element("button", { type: "button", id: "clear", className: "plain" }, word("clear"));
+  const send = element("button", { type: "button", id: "send", "data-text": chats ? "send" : "write" });
+  const stop = element("button", { type: "button", id: "stop", disabled: true, "data-text": "stop" });
+  const again = element("button", { type: "button", id: "again", className: "plain", disabled: true, hidden: assists, "data-text": "again" });
+  const clear = element("button", { type: "button", id: "clear", className: "plain", "data-text": "clear" });
   let messages = [];
   let running = null;
 
   function turn(role, content, image) {
     const box = element("div", { className: `turn ${role}` });
-    if (image) box.append(element("img", { src: image, alt: word("image") }));
+    if (image) box.append(element("img", { src: image, "data-alt": "image" }));
     const node = document.createTextNode(content);
     box.append(node);
     log.append(box);
@@ -53,7 +50,7 @@ export function writing(model, report) {
     shown.box.classList.add("busy");
     running = new AbortController();
     busy(true);
-    report("");
+    report();
     const limits = { model: model.id };
     if (!assists) Object.assign(limits, { temperature: Number(temperature.value), max_tokens: Number(most.value) });
     const asked = chats ? { messages } : { prompt: messages.at(-1).content };
@@ -68,11 +65,14 @@ export function writing(model, report) {
           finish = choice.finish_reason ?? finish;
         }
         if (chunk.assist) shown.box.append(sourced(chunk.assist));
-        if (chunk.notes?.length) report(chunk.notes.join("; "));
+        if (chunk.notes?.length) report(() => chunk.notes.join("; "));
       }
-      if (finish === "length") shown.box.title = word("long");
+      if (finish === "length") {
+        shown.box.dataset.title = "long";
+        say(shown.box);
+      }
     } catch (error) {
-      report(error.name === "AbortError" ? word("stopped") : error.message);
+      report(() => failed(error));
     }
     shown.box.classList.remove("busy");
     if (content) messages.push({ role: "assistant", content });
@@ -116,7 +116,7 @@ export function writing(model, report) {
     again.disabled = true;
   });
 
-  const labelled = (name, input) => element("label", {}, `${word(name)} `, input);
+  const labelled = (name, input) => element("label", {}, element("span", { "data-text": name }), " ", input);
   return [log, element("div", { className: "box" }, text, element("div", { className: "row" },
     ...(assists ? [] : [labelled("temperature", temperature), labelled("tokens", most)]), file,
     element("span", { className: "row end" }, clear, again, stop, send)))];
