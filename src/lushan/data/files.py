@@ -345,7 +345,7 @@ def lone_return(name: str | Path, line: int, column: int | None = None) -> UserE
         line=line,
         column=column,
         hint=with_names(
-            r"If it ends the lines, convert the file: tr '\r' '\n' < IN > OUT; otherwise remove it.",
+            r"If it ends the lines, convert the file: tr '\r' '\n' < IN > OUT; else remove it.",
             name,
         ),
     )

@@ -189,7 +189,8 @@ def predict(
     several = [part.truncated for part in parts]
     counts = {name: sum(getattr(one, name) for one in several) for name in ("count", "unknown")}
     stride = max(one.stride for one in several)
-    notes += dataclasses.replace(several[0], stride=stride, **counts).notes(first.table, total)
+    truncated = dataclasses.replace(several[0], stride=stride, **counts)
+    notes += truncated.notes(build(config_of(Path(run))["task"]), total)
     return total
 
 

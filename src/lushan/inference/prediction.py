@@ -15,7 +15,6 @@ import pyarrow as pa
 import torch
 
 from lushan.common.terminal import Output
-from lushan.common.wording import plural
 from lushan.config.build import build
 from lushan.data.batch.batching import EVALUATION, mix, plan_evaluation
 from lushan.data.source import Format
@@ -26,6 +25,7 @@ from lushan.models.precision import best_precision
 from lushan.run import remote_code
 from lushan.run.files import replacing
 from lushan.run.identity import RESOLVED
+from lushan.tasks.base import Task
 from lushan.tasks.batches import Features, Limits
 from lushan.tasks.evaluation import Records
 
@@ -35,8 +35,6 @@ BATCH_TOKENS, ON_A_PROCESSOR = 8192, 2048
 There a feed-forward layer's states then stay below the 32 MB from which on the C library asks the
 system for new memory each time, page by page.
 """
-HISTORY = "history"
-"""Column of what users have had, which is read from its end."""
 ROWS_AT_ONCE = 5000
 """Examples that are held in memory together."""
 
@@ -97,19 +95,19 @@ def predict(
     loaded.model.to(device)
     with writing(output) as sink:
         truncated = write_records(loaded, found.table, sink, batch_tokens, device)
-    notes += truncated.notes(found.table)
+    notes += truncated.notes(loaded.task, found.table.num_rows)
     return int(found.table.num_rows)
 
 
 @dataclasses.dataclass(frozen=True)
 class Truncation:
-    """What of texts, or of histories of items, was not read.
+    """What of the inputs was not read.
 
     Attributes:
-        count: How many were not read to their ends.
-        longest: Tokens of a text that are read.
-        stride: Reads them whole, in windows; 0 where the task does not read all texts so.
-        unknown: Items of histories that are not in the catalogue.
+        count: How many were not read whole.
+        longest: Tokens of an input that are read.
+        stride: Reads them whole, in windows; 0 where the task does not read all inputs so.
+        unknown: Parts of inputs that the run does not know, such as items of no catalogue.
     """
 
     count: int
@@ -117,25 +115,14 @@ class Truncation:
     stride: int
     unknown: int = 0
 
-    def notes(self, table: pa.Table, examples: int | None = None) -> list[str]:
-        """Report them, and how they can be read, among the rows of a table, or so many."""
-        examples = table.num_rows if examples is None else examples
+    def notes(self, task: Task, examples: int) -> list[str]:
+        """Report them among so many examples of a task, and how they can be read."""
         found = []
-        if self.count and HISTORY in table.column_names:
-            are = "is" if self.count == 1 else "are"
-            found.append(  # a token begins each
-                f"{self.count} of {examples} histories {are} truncated to the last "
-                f"{self.longest - 1} items"
-            )
-        elif self.count:
-            hint = f"; --stride {self.stride} reads them in full, in windows" if self.stride else ""
-            found.append(
-                f"{self.count} of {examples} texts are longer than {self.longest} tokens and were "
-                f"truncated{hint}"
-            )
+        if self.count:
+            limits = Limits(self.longest, self.stride or None)
+            found.append(task.truncation_note(self.count, examples, limits))
         if self.unknown:
-            which = plural(self.unknown, "item of the histories is", "items of the histories are")
-            found.append(f"{which} not in the catalogue of the run")
+            found.append(task.unknown_note(self.unknown))
         return found
 
 

@@ -165,6 +165,24 @@ class Task(TaskMetrics):
                 f"counts"
             )
 
+    def truncation_note(self, count: int, examples: int, limits: Limits) -> str:
+        """Report that some of the inputs of a prediction were not read whole.
+
+        Args:
+            count: How many.
+            examples: Of how many.
+            limits: Of an input, with a stride by which all of it would be read.
+        """
+        hint = f"; --stride {limits.stride} reads them in full, in windows" if limits.stride else ""
+        return (
+            f"{count} of {examples} texts are longer than {limits.max_length} tokens and were "
+            f"truncated{hint}"
+        )
+
+    def unknown_note(self, count: int) -> str:
+        """Report that the run does not know some parts of the inputs of a prediction."""
+        return f"{plural(count, 'part of the inputs is', 'parts of the inputs are')} unknown"
+
     def count(self, features: Features) -> dict[str, int]:
         """Return numbers to add up while encoding and to report to the user."""
         keys = ("cut", "unknown", "unknown_tokens")

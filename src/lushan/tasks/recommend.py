@@ -212,6 +212,15 @@ class Recommend(Task):
         if unknown := counts.get("unknown"):
             yield f"{split}: {unknown} items are not in the catalogue of the run"
 
+    def truncation_note(self, count: int, examples: int, limits: Limits) -> str:
+        are = "is" if count == 1 else "are"
+        last = limits.max_length - 1  # a token begins each
+        return f"{count} of {examples} histories {are} truncated to the last {last} items"
+
+    def unknown_note(self, count: int) -> str:
+        which = plural(count, "item of the histories is", "items of the histories are")
+        return f"{which} not in the catalogue of the run"
+
     def transform(
         self, rows: list[dict[str, Any]], seed: int, *, training: bool = False
     ) -> list[dict[str, Any]]:
