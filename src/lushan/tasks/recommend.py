@@ -52,8 +52,7 @@ class Recommend(Task):
         by: Item representation: its `id`, its `text`, or `both`.
         encoder: Frozen encoder of item texts: a folder, `pkg://package/inside` or a Hub id. null
             trains word embeddings.
-        drop_ids: Share of items whose ids are dropped in a training step of `both`, so that their
-            texts learn to stand alone (DropoutNet).
+        drop_ids: Share of items whose ids are dropped in a training step, where `by` is `both`.
         cold: Also evaluate items that no user has in training: `ndcg_10_cold`, `auc_cold`.
         baselines: Baseline recommenders by name; see `lushan.models.item_scores`.
         metrics: More metrics, by name: your own classes, which receive a user's row with its ranks.
@@ -213,8 +212,7 @@ class Recommend(Task):
             yield f"{split}: {unknown} items are not in the catalogue of the run"
 
     def truncation_note(self, count: int, examples: int, limits: Limits) -> str:
-        are = "is" if count == 1 else "are"
-        last = limits.max_length - 1  # a token begins each
+        are, last = "is" if count == 1 else "are", limits.max_length - 1  # a token begins each
         return f"{count} of {examples} histories {are} truncated to the last {last} items"
 
     def unknown_note(self, count: int) -> str:
