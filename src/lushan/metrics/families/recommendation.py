@@ -71,7 +71,7 @@ class Of(Metric):
 class AUC(Metric):
     """The share of wrong items behind a right one (Rendle et al., 2009), 0.5 by chance.
 
-    A user's value is the mean over its right items; it tells more than the first ten do where few
+    A user's value is the mean over its right items; it says more than the first ten do where few
     users count.
 
     Args:
