@@ -108,7 +108,7 @@ def assert_composes(words):
     except UserError as error:
         # What is not on this machine, or is the reader's: a run, a folder, a package, own targets.
         if not re.search(
-            r"no such folder|not installed|no run|there is no|unknown key|not allowed|RUN|GPU",
+            r"does not exist|not installed|no run|there is no|unknown key|not allowed|RUN|GPU",
             str(error),
         ):
             raise

@@ -93,4 +93,4 @@ def test_without_the_users_leave_its_class_is_not_imported(runs, tmp_path, monke
     assert own["rows"][0][2] is None
     # Examples are compared by the metric then.
     found = compare(*runs, metrics=["accuracy"])
-    assert found.changes.what == "an example is right where accuracy says so"
+    assert found.changes.what == "an example is right if accuracy says so"

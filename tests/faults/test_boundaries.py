@@ -180,6 +180,6 @@ def test_dies_at_every_moment(case, tmp_path, moments, monkeypatch):
 
 def test_a_state_that_could_not_be_read_is_refused_when_it_is_saved(tmp_path, moments):
     cfg = check(compose([*TINY, f"{OWN}Unreadable", f"paths.output_dir={tmp_path}"]))
-    with pytest.raises(UserError, match=r"(?s)Unreadable holds pathlib\S+.*state_dict"):
+    with pytest.raises(UserError, match=r"(?s)Unreadable contains pathlib\S+.*state_dict"):
         deaths.life(cfg, tmp_path / "run")
     assert not list((tmp_path / "run" / "checkpoints").glob("step-*"))

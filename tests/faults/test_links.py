@@ -150,7 +150,7 @@ def test_a_folder_that_becomes_a_link_meanwhile(tmp_path, private) -> None:
     replaced(folder.path, "checkpoints", private)
     freed, left = cleanup.execute(removals)
     assert freed == 0
-    assert "leads out" in left[0]
+    assert "points outside" in left[0]
     with pytest.raises(OSError, match="checkpoints"):
         inside.remove(folder.checkpoints / "step-000000009", folder.path)
     assert content(private) == before
@@ -238,7 +238,7 @@ def test_folders_of_runs_that_are_reserved(paths, tmp_path, cli_inside) -> None:
 
 def test_a_run_is_not_kept_in_another(tmp_path) -> None:
     folder = complete(tmp_path).path
-    with pytest.raises(UserError, match="folder of a run") as found:
+    with pytest.raises(UserError, match="is a run folder") as found:
         run_path(config(tmp_path, f"a/{folder.name}"))
     assert found.value.key == "name"
 

@@ -114,4 +114,4 @@ def test_a_rank_that_raises_is_heard_first(tmp_path):
     assert done.code == 1
     assert done.err.count("Traceback") == 1
     own = done.err.index("ZeroDivisionError: the other rank is broken")
-    assert own < done.err.index("error: rank 1 ended with exit code 1: its own error")
+    assert own < done.err.index("error: rank 1 ended with exit code 1: see its error")

@@ -73,7 +73,10 @@ def test_what_is_plain_and_larger(name, tmp_path):
     path = tmp_path / name
     path.write_bytes(HEADS.get(name, b"") + LINES[name] * ((1 << 16) // len(LINES[name]) + 9))
     error = refusal(SOURCES[name](train=str(path)).read)
-    assert f"this file has {path.stat().st_size:,} bytes; at most 65,536" in error.problem
+    assert (
+        f"this file has {path.stat().st_size:,} bytes; the limit for reading into memory is 65,536"
+        in error.problem
+    )
     assert SOURCES[name](train=str(path), largest_file=1 << 17).read()
 
 
@@ -100,7 +103,7 @@ def test_parquet(source, tmp_path):
     assert path.stat().st_size < 1 << 14
     named = {"path": str(path)} if source is Hub else {"train": str(path)}
     error = refusal(source(**named, **({"validation": None, "test": None})).read)
-    assert "at most" in error.problem
+    assert "the limit for reading into memory is" in error.problem
     assert "data.largest_file=" in error.hint
 
 

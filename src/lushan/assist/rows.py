@@ -89,7 +89,7 @@ def dialogues_of(place: Path, turns: str, gold: Gold, key: list[str]) -> list[Di
 
 def _rows(place: Path) -> Iterator[Row]:
     if not place.is_file():
-        raise UserError("there is no such file", file=place)
+        raise UserError("the file does not exist", file=place)
     empty = True
     for row in rows_of(unpacking.unpacked(place), place, longest=files.LONGEST_LINE):
         empty = False

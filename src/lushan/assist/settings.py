@@ -140,7 +140,7 @@ def read_settings(file: Path) -> Settings:
     try:
         found = msgspec.convert(parsing.read_yaml(file), Settings)
     except FileNotFoundError:
-        raise UserError("there is no such file", key="CONFIG", value=str(file)) from None
+        raise UserError("the file does not exist", key="CONFIG", value=str(file)) from None
     except msgspec.ValidationError as error:
         raise UserError(f"this is not an assistant: {error}", file=file) from error
     for label, template in (found.intents.templates if found.intents else {}).items():

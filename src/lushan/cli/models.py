@@ -28,23 +28,15 @@ DTYPES = {
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
 RunOrModel = Annotated[str, typer.Argument(help="A run folder, or a model in Hugging Face format.")]
-NewTokens = Annotated[
-    int, typer.Option("--max-new-tokens", "-n", help="Maximum number of new tokens.")
-]
+NewTokens = Annotated[int, typer.Option("--max-new-tokens", "-n", help="Maximum of new tokens.")]
 Temperature = Annotated[float, typer.Option(help="Sampling temperature; 0 is greedy.")]
-TopP = Annotated[
-    float, typer.Option(help="Sample from the top tokens with this total probability.")
-]
+TopP = Annotated[float, typer.Option(help="Sample from top tokens with this total probability.")]
 TopK = Annotated[int, typer.Option(help="Sample from this many top tokens; 0 for all.")]
 Seed = Annotated[int, typer.Option(help="Random seed of sampling.")]
-Greedy = Annotated[
-    bool, typer.Option("--greedy", help="Greedy decoding: always take the most likely token.")
-]
+Greedy = Annotated[bool, typer.Option("--greedy", help="Always take the most likely token.")]
 Stop = Annotated[
     list[str] | None,
-    typer.Option(
-        help=r"Stop at this string; \n is a new line. Can be repeated.", show_default=False
-    ),
+    typer.Option(help=r"Stop at this string; \n is a new line; repeatable.", show_default=False),
 ]
 Penalty = Annotated[
     float, typer.Option(help="Repetition penalty; above 1 makes earlier tokens less likely.")
@@ -160,11 +152,8 @@ def predict(
     require_format(format)
     require_lines(output)
     if ray and "-" in (input, output):
-        raise UserError(
-            "requires an input file and an output file",
-            key="--ray",
-            hint="Write --input FILE --output FILE.",
-        )
+        wanted = "Write --input FILE --output FILE."
+        raise UserError("requires an input file and an output file", key="--ray", hint=wanted)
     require_ray("--workers", workers, ray=ray)
     import sys
 
@@ -349,9 +338,7 @@ def chat(
 
 def page(
     run: Annotated[Path, typer.Argument(help="Folder of a complete run.", show_default=False)],
-    output: Annotated[
-        Path, typer.Option(help="Output Markdown file; its images are written next to it.")
-    ],
+    output: Annotated[Path, typer.Option(help="Output Markdown file, with images next to it.")],
     title: Annotated[str | None, typer.Option(help="Title. Default: the run's name.")] = None,
     prompt: Annotated[
         list[str] | None, typer.Option(help="Show what the model generates from this prompt.")

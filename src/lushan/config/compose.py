@@ -125,7 +125,7 @@ class Composer(Hydra):
         if config_dir is not None:
             chosen = Path(config_dir).resolve()
             if not chosen.is_dir():
-                raise UserError("there is no such folder", key="--config-dir", value=config_dir)
+                raise UserError("the folder does not exist", key="--config-dir", value=config_dir)
             path.prepend(
                 "command-line", f"file://{chosen}", anchor=SearchPathQuery(provider="schema")
             )

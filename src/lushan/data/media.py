@@ -62,7 +62,7 @@ class Media:
         self.place, self.largest, self.key = place, largest, key
         if not place.exists():
             raise UserError(
-                "there is no such folder or archive",
+                "the folder or archive does not exist",
                 key=key,
                 value=str(place),
                 hint=f"Write {key}=FOLDER, or a .tar, .tar.gz or .zip file.",

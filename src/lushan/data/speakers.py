@@ -67,7 +67,7 @@ class Speakers:
         for name, role in (self.roles or {}).items():
             if role not in KNOWN:
                 raise UserError(
-                    "there is no such role",
+                    "unknown role",
                     key=f"data.roles.{name}",
                     value=role,
                     hint=did_you_mean(str(role), KNOWN) or f"Roles are: {', '.join(KNOWN)}.",

@@ -197,15 +197,9 @@ def chat(
             hint="Use it with: lushan generate RUN --prompt SOURCE.",
         )
     if system is not None and not generator.takes_messages:
-        raise UserError(
-            "system messages need a chat template, but this model has none",
-            key="--system",
-            value=system,
-        )
+        raise UserError("system messages need a chat template", key="--system", value=system)
     if tools is not None and not generator.takes_messages:
-        raise UserError(
-            "tools need a chat template, but this model has none", key="--tools", value=tools
-        )
+        raise UserError("tools need a chat template", key="--tools", value=tools)
     with contextlib.suppress(KeyboardInterrupt, EOFError):
         Terminal(Conversation(generator, settings, system, schemas, guard)).talk()
 

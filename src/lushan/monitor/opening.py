@@ -29,5 +29,5 @@ def source_of(name: str, *, follow: bool, every: float) -> Source:
     if path.exists() and not path.is_file():
         raise UserError("neither a file nor a folder", key="--source", value=name)
     if not path.exists() and not (follow and path.parent.is_dir()):
-        raise UserError("there is no such file or folder", key="--source", value=name)
+        raise UserError("the file or folder does not exist", key="--source", value=name)
     return FileSource(path, whole=not follow)

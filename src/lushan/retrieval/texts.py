@@ -48,7 +48,7 @@ def read(
         UserError: It cannot be read; names file and line.
     """
     if not file.is_file():
-        raise UserError("there is no such file", file=file)
+        raise UserError("the file does not exist", file=file)
     fields: Fields = {name: Text(names=names) for name, (_, names) in columns.items()}
     chosen = {name: column for name, (column, _) in columns.items() if column is not None}
     suffix = files.bare_suffix(file)

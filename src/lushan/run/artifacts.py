@@ -52,7 +52,7 @@ def require_checkpoint(key: str, path: str) -> None:
         problem = "this is the folder of a run, but the weights are in its checkpoint"
         hint = f"Write {typed(key, str(best_weights(place)))}."
     elif not place.exists():
-        problem = "there is no such folder"
+        problem = "the folder does not exist"
     else:
         problem = "this is not a checkpoint folder"
         if (place / BEST / SUMS).is_file():

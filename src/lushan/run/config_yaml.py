@@ -46,7 +46,7 @@ def no_run(folder: Path) -> UserError:
     if folder.is_file():
         problem = f"a file, {problem}"
     elif not folder.exists():
-        problem = f"there is no such folder, so it is {problem}"
+        problem = f"the folder does not exist, so it is {problem}"
     elif runs := sorted(file.parent.name for file in folder.glob(f"*/{CONFIG}")):
         problem = f"a folder of {plural(len(runs), 'run')}, {problem}"
         shown = ", ".join(str(folder / name) for name in runs[:5])

@@ -80,7 +80,7 @@ def folders(root: str | Path, *, resolved: bool = False) -> Iterator[Path]:
     root = Path(root)
     if not root.is_dir():
         raise UserError(
-            "there is no such folder",
+            "the folder does not exist",
             file=root,
             hint="Runs are below outputs/ by default.",
         )

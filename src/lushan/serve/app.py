@@ -131,7 +131,7 @@ def _add_page(app: FastAPI, files: Mapping[str, bytes]) -> None:
     def file(name: str) -> Response:
         content = files.get(name)
         if content is None:
-            raise Refused(404, "there is no such file")
+            raise Refused(404, "the file does not exist")
         return Response(
             content,
             media_type=_TYPES[name.rpartition(".")[2]],

@@ -89,7 +89,7 @@ def find(path: str, *, key: str, scripts: Sequence[str] | None = None) -> Place:
         return local(folder, key=key)
     if not _HUB_ID.fullmatch(path):
         raise UserError(
-            "there is no such folder",
+            "the folder does not exist",
             key=key,
             value=path,
             hint="Give a folder with config.json, a .gguf file, pkg://package/folder, or a Hub id "
@@ -111,7 +111,7 @@ def local(folder: Path, *, key: str) -> Place:
         UserError: It is not there, or a link or file in it names another outside of it.
     """
     if not folder.is_dir():
-        raise UserError("there is no such folder", key=key, file=folder)
+        raise UserError("the folder does not exist", key=key, file=folder)
     require_own_files(folder, key)
     _require_bounded(folder)
     return _with_own_code(Place(str(folder)), key)

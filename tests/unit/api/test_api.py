@@ -168,7 +168,7 @@ def test_mistakes_of_a_config_are_user_errors(tmp_path):
     for call, says in (
         (lambda: lushan.compose("experiment=sample/ner"), "overrides must be a list"),
         (lambda: lushan.compose(["task=nerr"]), "nerr"),
-        (lambda: lushan.load(tmp_path / "nowhere"), "there is no such folder"),
+        (lambda: lushan.load(tmp_path / "nowhere"), "the folder does not exist"),
         (lambda: lushan.table(tmp_path, rows=[]), "name the keys of the rows"),
     ):
         with pytest.raises(lushan.UserError) as caught:

@@ -289,7 +289,7 @@ def test_a_further_folder_is_searched_last(write, here):
     write("model/own.yaml", _encoder(32))
     assert compose(["model=own"], config_dir="more").model.config.hidden_size == 32
     assert compose(["model=bert_tiny"], config_dir="more").model.config.hidden_size == 128
-    with pytest.raises(UserError, match="--config-dir: there is no such folder"):
+    with pytest.raises(UserError, match="--config-dir: the folder does not exist"):
         compose(config_dir="nowhere")
 
 

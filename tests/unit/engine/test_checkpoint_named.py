@@ -25,7 +25,7 @@ def test_the_checkpoint_that_is_meant_is_named(ner_run, tmp_path):
     for path in (ner_run, best.parent, best / "weights.safetensors"):
         assert refused(path).hint == f"Write ckpt_path={best}."
     assert "folder of a run" in refused(ner_run).problem
-    assert "no such folder" in refused(tmp_path / "none").problem
+    assert "the folder does not exist" in refused(tmp_path / "none").problem
     assert "checkpoints/best" in refused(tmp_path).hint
 
 

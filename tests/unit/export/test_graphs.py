@@ -92,7 +92,7 @@ def test_int8_says_what_it_loses(reviews_run, folder, texts, cli_inside):
     lines = export(reviews_run, folder, format="onnx", quantize=True).lines
     (line,) = [line for line in lines if line.startswith("int8")]
     stored = json.loads((reviews_run / "result.json").read_text(encoding="utf-8"))
-    assert f"was {100 * stored['metrics']['test/accuracy']:.2f}" in line
+    assert f"before {100 * stored['metrics']['test/accuracy']:.2f}" in line
     assert line in (folder / "README.md").read_text(encoding="utf-8")
     assert len(predicted(cli_inside, folder, texts)) == len(TEXTS)
 

@@ -49,7 +49,7 @@ def test_a_stream_is_counted_and_continued(reviews_run, label, tmp_path, cli_ins
     ("ways", "why"),
     [
         (("--watch", "nothing"), "Labels: "),
-        (("--source", "none.jsonl"), "no such file"),
+        (("--source", "none.jsonl"), "the file or folder does not exist"),
         (("--window", "soon"), "--window"),
         (("--false-alarms", "many"), "--false-alarms"),
         (("--false-alarms", "1/h"), "ten windows"),

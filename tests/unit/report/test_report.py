@@ -334,7 +334,7 @@ def test_mistakes_of_the_command(place, cli_inside, tmp_path):
     (tmp_path / "empty/study.yaml").write_text("axes: {}")
     for words, printed in (
         (["empty", "-o", "site"], "lushan report empty/study.yaml"),
-        (["nowhere", "-o", "site"], "there is no such folder"),
+        (["nowhere", "-o", "site"], "the folder does not exist"),
         (["empty/study.yaml", "outputs", "-o", "site"], "only one study"),
         (["empty/study.yaml", "-o", "site", "--title", "x"], "sets its own title"),
         (["outputs", "-o", "outputs"], "contains other files than a report"),

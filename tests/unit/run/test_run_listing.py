@@ -63,7 +63,7 @@ def test_no_runs_and_no_folder(tmp_path):
         "There are no runs"
     )
     assert listing.to_json([]) == "[]"
-    with pytest.raises(UserError, match="no such folder"):
+    with pytest.raises(UserError, match="the folder does not exist"):
         listing.list_runs(tmp_path / "not there")
 
 

@@ -262,7 +262,7 @@ def test_mistakes(place, options, printed):
 
 
 def test_nothing_to_show(place, write, tmp_path):
-    with pytest.raises(UserError, match="no such folder"):
+    with pytest.raises(UserError, match="the folder does not exist"):
         table([tmp_path / "none"], rows=["seed"])
     with pytest.raises(UserError, match="contains no runs"):
         table([tmp_path], rows=["seed"])

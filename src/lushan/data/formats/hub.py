@@ -213,7 +213,7 @@ class HubSet(Source):
     def _require_hub_id(self) -> None:
         if not _HUB_ID.fullmatch(self.path):
             raise UserError(
-                "there is no such folder or file",
+                "the folder or file does not exist",
                 key="data.path",
                 value=self.path,
                 hint="Give a folder, a file, or a Hub id (owner/name).",

@@ -61,7 +61,7 @@ class Mixture(Source):
         for name, weight in (self.weights or {}).items():
             if name not in self.sources:
                 raise UserError(
-                    "there is no such source",
+                    "unknown source",
                     key=f"data.weights.{name}",
                     value=weight,
                     hint=one_of(name, self.sources, colon=True),

@@ -126,7 +126,7 @@ def test_the_hub_cannot_be_reached(path: str, refused, monkeypatch) -> None:
 
 def test_a_folder_that_is_not_there(refused) -> None:
     for action in (Hub(path="./not/there").read, Hub(path="./not/there").fingerprint):
-        assert "no such folder" in refused(action).problem
+        assert "folder or file does not exist" in refused(action).problem
 
 
 def test_a_commit_needs_no_hub() -> None:
