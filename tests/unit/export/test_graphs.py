@@ -46,8 +46,7 @@ def test_a_runtime_that_a_folder_has_no_graph_for_is_refused(ner_run, texts, cli
     assert "--format onnx" in done.err
 
 
-@pytest.mark.slow
-@pytest.mark.long
+@pytest.mark.slow(10)
 def test_a_graph_writes_with_a_cache(lm_run, folder, texts, cli_inside):
     export(lm_run, folder, format="onnx")
     ways = ["--prompt", "the film", "--prompt", "x", "-n", 10, "--greedy"]
