@@ -76,7 +76,7 @@ class Interactions(WholeFiles, _WithItems):
         texts: Further columns of the items' table that describe them.
         tag: The column of the words in `tags`.
         rating: The column of ratings, of which only those of `least_rating` and more count.
-        least_rating: See there; null counts every interaction.
+        least_rating: The least rating that counts; null counts every interaction.
         split: `leave_last_out`: each user's last interaction is the test, the one before it the
             validation. `time`: what came after one point of time for all users is evaluated.
         cuts: Of `time`: shares of all interactions before validation and before the test.
