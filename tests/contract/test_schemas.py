@@ -77,6 +77,12 @@ def test_an_editor_reads_what_a_key_means():
     )
 
 
+def test_no_description_only_refers_to_another():
+    for path in FOLDER.glob("*.json"):
+        text = path.read_text(encoding="utf-8")
+        assert re.findall(r'"description": "(?:See `|See there|<)[^"]*', text) == [], path
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_the_schemas_are_those_of_today():

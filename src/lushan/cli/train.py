@@ -74,6 +74,7 @@ def _help(args: Sequence[str]) -> None:
 
 def _close_run(job: JobStatus) -> int:
     """Print the result table of a single run, and its folder in the last line."""
+    from lushan.run.folder import RunFolder
     from lushan.run.status import COMPLETE, INTERRUPTED
     from lushan.run.summary import closing_text
 
@@ -82,7 +83,9 @@ def _close_run(job: JobStatus) -> int:
     if job.result is not None:
         echo(closing_text(job.result))
     if job.state == INTERRUPTED:
-        echo("the state is saved; run the same command to resume", err=True)
+        saved = job.folder is not None and RunFolder(job.folder).can_resume
+        text = "the state is saved; run the same command to resume"
+        echo(text if saved else "nothing was saved yet; the same command starts again", err=True)
     if job.folder is not None and (job.result is not None or job.begun) and job.folder.is_dir():
         echo(f"run: {job.folder}")
     return job.exit_code

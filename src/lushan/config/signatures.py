@@ -36,7 +36,7 @@ from lushan.errors import RunFailed, UserError
 from lushan.run.caches import read_note, write_note
 from lushan.version import VERSION
 
-FORMAT = 9
+FORMAT = 10
 """Version of the entries; a change makes old ones unread."""
 
 LIMIT = 4096
@@ -178,7 +178,7 @@ def _kind(annotation: object, default: object) -> Kind:
 
 
 def _in_json(value: object) -> Any:
-    """Return a default in JSON's types; what has no such type, as Python writes it."""
+    """Return a default in JSON's types: a callable by its dotted name, others as Python does."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float) and math.isfinite(value):
@@ -187,7 +187,8 @@ def _in_json(value: object) -> Any:
         return [_in_json(one) for one in value]
     if isinstance(value, Mapping):
         return {str(name): _in_json(one) for name, one in value.items()}
-    return repr(value)
+    name = getattr(value, "__qualname__", None) if callable(value) else None
+    return repr(value) if name is None else f"{value.__module__}.{name}"
 
 
 def layers(thing: object) -> list[Any]:

@@ -254,7 +254,14 @@ def _jsonl(path: Path, reading: Reading, _: object) -> Iterator[Part]:
 
 
 def _csv(path: Path, reading: Reading, _: object) -> Iterator[Part]:
-    from lushan.data.formats.table import QUOTE, SAMPLE, Table, ragged, rows_of
+    from lushan.data.formats.table import (
+        QUOTE,
+        SAMPLE,
+        Table,
+        ragged,
+        rows_of,
+        stated_separator,
+    )
 
     blocks = files.blocks(path, longest=reading.longest_line)
     lines = (line for _, text in blocks for line in files.fields_of(text))
@@ -262,10 +269,13 @@ def _csv(path: Path, reading: Reading, _: object) -> Iterator[Part]:
     blank, first = 0, next(lines, None)
     while first is not None and not first.strip():
         blank, first = blank + 1, next(lines, None)
+    stated = None if first is None else stated_separator(first)
+    if stated is not None:
+        blank, first = blank + 1, next(lines, None)
     if first is None:
         return
     head = [first, *itertools.islice(lines, SAMPLE - 1)]
-    separator = Table().separator_of(path, head)
+    separator = stated or Table().separator_of(path, head)
     quote = None if separator == "\t" else QUOTE
     whole = itertools.chain(itertools.repeat("", blank), head, lines)
     rows = rows_of(whole, separator, quote, path)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from lushan.data import files, json_rows, unpacking
-from lushan.data.formats.table import PARQUET, Table, fields_read
+from lushan.data.formats.table import PARQUET, Table, fields_read, stated_separator
 from lushan.data.source import Format
 from lushan.errors import UserError
 from lushan.run.hashes import unreadable
@@ -118,6 +118,8 @@ def _of_rows(file: IO[bytes], path: Path, table: Table, examples: int) -> Iterat
     counted = _Counted(file)
     reader = fields_read(counted, table.separator or ",", table.quote)
     first = next(reader, None)
+    if first is not None and stated_separator((table.separator or ",").join(first)) is not None:
+        first = next(reader, None)
     if first is None:
         return
     is_header = table.named_by(first, path)[1]

@@ -176,6 +176,11 @@ class RunFolder:
         """Return whether a step was begun, or there is anything that was trained."""
         return self.metrics_csv.exists() or self.checkpoints.exists() or self.result_json.exists()
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether there is a checkpoint of training, from which the run continues."""
+        return any(self.checkpoints.glob("step-*")) or self.result_json.exists()
+
     def start(
         self,
         config: Mapping[str, Any],

@@ -88,7 +88,9 @@ def _place(key: str, choices: Collection[str]) -> int:
     group = key.partition("/")[0]
     if key in choices and group in FIRST:
         return FIRST.index(group)
-    return len(FIRST) + (1 if key in choices else 3 if key == LAST else 2)
+    if key in choices:
+        return len(FIRST)
+    return len(FIRST) + (2 if key == LAST else 1)
 
 
 def _asked(found: Sequence[Listed], name: str) -> Column:

@@ -7,7 +7,7 @@ from lushan.run.columns import aligned
 from lushan.run.result import RunResult, SummaryRow, summary
 
 CLASSES = 20
-"""Classes that are shown; all are in `result.json`."""
+"""Classes that are shown, of more the most frequent; all are in `result.json`."""
 
 SCORES = ("precision", "recall", "f1")
 """Scores of each class."""
@@ -58,7 +58,10 @@ def report_texts(result: RunResult) -> list[list[str]]:
         if not classes:
             continue
         rows = [[f"{split}, {level}", *(head(name, SHARE) for name in SCORES), "support"]]
-        for name, score in list(classes.items())[:CLASSES]:
+        shown = list(classes.items())
+        if len(shown) > CLASSES:
+            shown = sorted(shown, key=lambda one: -one[1]["support"])[:CLASSES]
+        for name, score in shown:
             numbers = [number(score[key], SHARE) for key in SCORES]
             rows.append([name, *numbers, str(score["support"])])
         more = len(classes) - CLASSES

@@ -162,6 +162,51 @@ def test_a_signature_goes_through_to_the_class_above():
     assert not read(lambda a: a).open
 
 
+class Referred:
+    """What others refer to.
+
+    Args:
+        size: In pixels.
+        way: See `refers`.
+    """
+
+
+def refers(size=1, way=len, far=max, name=Referred, other=2):
+    """Refer to others.
+
+    Args:
+        size: See `Referred`.
+        way: See `Referred`.
+        far: See `nowhere.at_all`; the largest by default.
+        name: See `Referred`.
+        other: A number. See `Referred`.
+    """
+
+
+def test_a_meaning_is_taken_from_where_it_refers_to():
+    found = read(refers).parameters
+    assert {name: one.meaning for name, one in found.items()} == {
+        "size": "In pixels.",
+        "way": "",  # they refer to each other
+        "far": "the largest by default.",
+        "name": "",
+        "other": "A number. See `Referred`.",
+    }
+    own = signature("lushan.models.encoders.fresh").parameters
+    other = signature("lushan.models.encoders.pretrained").parameters
+    shared = own.keys() & other.keys()
+    assert {"attention", "auto_class", "wrap"} <= shared
+    assert all(own[name].meaning == other[name].meaning != "" for name in shared)
+
+
+def test_a_callable_is_named_where_it_is_a_default():
+    found = read(refers).parameters
+    assert found["way"].default == ("builtins.len",)
+    assert found["name"].default == (f"{__name__}.Referred",)
+    wrap = signature("lushan.models.encoders.pretrained").parameters["wrap"]
+    assert wrap.default == ("lushan.models.encoders.encoder_of",)
+
+
 def test_a_model_config_takes_what_its_model_reads():
     found = signature("transformers.DebertaV2Config", "model.config")
     assert {"hidden_size", "position_buckets", "share_att_key"} <= set(found.parameters)

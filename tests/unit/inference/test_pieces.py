@@ -42,6 +42,7 @@ FILES = {
     "array.json": json.dumps([{"sentence": text} for text in SENTENCES]),
     "rows.csv": "\ufeff" + as_table(",", quoted=True),
     "rows.tsv": as_table("\t"),
+    "excel.csv": "sep=;\r\n" + as_table(";", quoted=True),
     "rows.parquet": as_parquet,
 }
 

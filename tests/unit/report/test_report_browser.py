@@ -161,6 +161,13 @@ def test_errors_can_be_found(browser, page):
     browser.printed.clear()
     browser.open(page)
     choose(browser, "classes", "Experiment", "tags")
+    rows = (
+        "[...document.querySelectorAll('#classes details tbody tr')]"
+        ".map((row) => row.cells[0].textContent)"
+    )
+    assert browser.do(rows) == ["PER", "LOC", "ORG"] * 2, "the most frequent first"
+    choose(browser, "classes", "Order", "name")
+    assert browser.do(rows) == ["LOC", "ORG", "PER"] * 2
     # A number of the matrix leads to the examples that it counts.
     cells = browser.do("[...document.querySelectorAll('#confusion button')].map(b => b.ariaLabel)")
     at = next(i for i, text in enumerate(cells) if text.startswith("gold LOC, predicted none"))

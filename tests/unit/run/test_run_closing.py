@@ -84,9 +84,20 @@ def test_a_task_without_classes_has_no_such_table(done, report):
 def test_many_classes_are_counted(done, monkeypatch):
     monkeypatch.setattr(summary, "CLASSES", 1)
     assert report_texts(done)[0][1:] == [
-        "地名                 50.00          -  25.00        4",
+        "PER                  50.00          -  100.00       10",
         "and 1 more, in result.json",
     ]
+
+
+def test_of_many_classes_the_most_frequent_are_shown(done):
+    scores = {"precision": 0.5, "recall": 0.5, "f1": 0.5}
+    classes = {f"c{n:02}": scores | {"support": n % 25} for n in range(summary.CLASSES + 10)}
+    done = dataclasses.replace(done, reports={"test": {"entity": classes}})
+    rows = [line.split() for line in report_texts(done)[0][1:-1]]
+    assert [int(row[-1]) for row in rows] == list(range(24, 4, -1))
+    few = dict(list(classes.items())[:3])
+    done = dataclasses.replace(done, reports={"test": {"entity": few}})
+    assert [line.split()[0] for line in report_texts(done)[0][1:]] == list(few)
 
 
 def test_a_chinese_character_takes_two_places():

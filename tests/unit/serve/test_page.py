@@ -101,7 +101,7 @@ def problem(browser):
     return browser.do("document.getElementById('problem').textContent")
 
 
-def told(browser, text):
+def says(browser, text):
     browser.until(f"document.getElementById('problem').textContent === {text!r}")
 
 
@@ -262,7 +262,7 @@ def test_a_refusal_is_shown(page):
 def test_a_field_may_be_empty_beside_others(page):
     browser = page("pairs")
     click(browser, "send")
-    told(browser, "All fields are empty.")
+    says(browser, "All fields are empty.")
     assert browser.do("document.getElementById('send').disabled") is False
     write(browser, "field-text_pair", "not a")
     click(browser, "send")
@@ -307,7 +307,7 @@ def test_a_change_of_language_keeps_a_conversation(page):
     done(browser)
 
 
-def test_problems_are_told_in_the_language_of_the_page(page):
+def test_problems_are_shown_in_the_language_of_the_page(page):
     browser = page("mood")
     click(browser, "language")
     write(browser, "field-text", "a clever film")
@@ -316,9 +316,9 @@ def test_problems_are_told_in_the_language_of_the_page(page):
         " {...how, body: JSON.stringify({model: 'mood', inputs: [{}]})}); 0"
     )
     click(browser, "send")
-    told(browser, "inputs[0].text: 缺少此字段")
+    says(browser, "inputs[0].text: 缺少此字段")
     click(browser, "language")
-    told(browser, "inputs[0].text: this field is missing")
+    says(browser, "inputs[0].text: this field is missing")
     click(browser, "language")
     browser.do("window.fetch = window.sent; 0")
     offline = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
@@ -326,7 +326,7 @@ def test_problems_are_told_in_the_language_of_the_page(page):
     browser.call("Network.emulateNetworkConditions", offline=True, **offline)
     try:
         click(browser, "send")
-        told(browser, "无法连接服务器。")
+        says(browser, "无法连接服务器。")
     finally:
         browser.call("Network.emulateNetworkConditions", offline=False, **offline)
         browser.call("Network.disable")
@@ -348,7 +348,7 @@ def test_a_key_is_asked_for_once(browser, lm_run):
         for wrong in ("another-key-of-16-letters", "密钥"):
             write(browser, "key-value", wrong)
             browser.do("document.querySelector('#key button').click(); 0")
-            told(browser, "This key is wrong.")
+            says(browser, "This key is wrong.")
             click(browser, "language")
             assert problem(browser) == "密钥错误。"
             assert "本服务器需要密钥。" in browser.do("document.body.innerText")

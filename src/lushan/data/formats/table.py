@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ _TABS = (".tsv", ".tab", ".txt")
 QUOTE = '"'
 MARKS = (",", "\t", ";", "|", "::")
 """What may separate fields, where nothing is said."""
+_STATED = re.compile(r'"?sep=([^"\w\s]|\t)"?', re.IGNORECASE)
 
 
 @configurable
@@ -42,6 +44,8 @@ class Table(Rows, WholeFiles):
 
     Parquet and JSON may also hold lists: words with their tags, sentences of a source, several
     targets.
+
+    A first line such as `sep=;`, which Excel reads, states the separator and is no row.
 
     Args:
         columns: Column names for a file without a header. If the first row has exactly these names,
@@ -95,10 +99,14 @@ class Table(Rows, WholeFiles):
         lines = files.without_marks(files.fields_of(text), path, found)
         notes += [f"{split}: {note}" for note in found]
         separator = self.separator_of(path, lines)
+        if stated_separator(lines[0]) is not None:
+            lines[0] = ""  # blank lines are counted
         quote = self._quote(separator, lines, split, notes)
         rows = rows_of(lines, separator, quote, path)
-        number, first = next(rows)
-        names, is_header = self.named_by(first, path)
+        number, first = next(rows, (0, []))
+        if not number:
+            raise files.empty(path, "the file has no rows")
+        names, is_header = self.named_by(first, path, number)
         kept: list[Sequence[str]] = [] if is_header else [first]
         numbers = [] if is_header else [number]
         width = len(names)
@@ -122,6 +130,8 @@ class Table(Rows, WholeFiles):
         """Return what stands between fields; `lines` are the first ones at least."""
         if self.separator is not None:
             return separator_named(self.separator)
+        if lines and (stated := stated_separator(lines[0])) is not None:
+            return stated
         if files.bare_suffix(path) in _TABS:
             return "\t"
         return likely_separator(lines)
@@ -159,8 +169,15 @@ class Table(Rows, WholeFiles):
         quote = self._quote(separator, lines, "", [])
         return dataclasses.replace(self, separator=separator, quote=quote or "")
 
-    def named_by(self, first: Sequence[str], path: Path) -> tuple[Sequence[str], bool]:
+    def named_by(
+        self, first: Sequence[str], path: Path, line: int = 1
+    ) -> tuple[Sequence[str], bool]:
         """Return the names of the columns, and whether the first row gives them.
+
+        Args:
+            first: The first row.
+            path: The file.
+            line: The line that the row starts in.
 
         Raises:
             UserError: They are not known, or others than the file has.
@@ -178,7 +195,7 @@ class Table(Rows, WholeFiles):
                 raise UserError(
                     f"the header names {double!r} twice",
                     file=path,
-                    line=1,
+                    line=line,
                     hint="If the file has no header, name its "
                     f"{plural(len(first), 'column')}: {self.columns_key}=[...].",
                 )
@@ -189,8 +206,8 @@ class Table(Rows, WholeFiles):
                 key=self.columns_key,
                 value=self.columns,
                 file=path,
-                line=1,
-                hint="Name all of them, in their order; line 1 is: " + " | ".join(first),
+                line=line,
+                hint=f"Name all of them, in their order; line {line} is: " + " | ".join(first),
             )
         if self.header is None:
             same = [n.lower() for n in stripped] == [n.strip().lower() for n in self.columns]
@@ -213,6 +230,12 @@ def separator_named(name: str) -> str:
             hint="Write ',', ';', '|', '::' or tab.",
         )
     return known
+
+
+def stated_separator(line: str) -> str | None:
+    """Return the separator that a first line for Excel states, such as `sep=;`; None of another."""
+    found = _STATED.fullmatch(line.removeprefix(files.MARK).rstrip("\r\n"))
+    return None if found is None else found[1]
 
 
 def likely_separator(lines: Sequence[str]) -> str:

@@ -168,7 +168,8 @@ function classesOf({ split, order }) {
     name: ([a], [b]) => a.localeCompare(b),
   }[order];
   const rows = [];
-  for (const [label, several] of [...classes].sort(by)) {
+  const ordered = [...classes].sort(by);
+  for (const [label, several] of ordered) {
     several.forEach((row, i) => rows.push({
       heading: i ? null : `${label || "(no type)"} · ${row.support.toLocaleString("en")} in gold`,
       label: groups[row.group].label, colour: colourOf(row.group),
@@ -179,15 +180,16 @@ function classesOf({ split, order }) {
   }
   return [el("figure", {}, rowChart({ label: "F1 of the class, %", rows }),
     el("figcaption", {}, "F1 of each class, mean over the runs of a group, with its 95 % interval over the examples (bootstrap). Where the runs evaluated different examples there is none.")),
-  classTable(drawn)];
+  classTable(drawn, ordered.map(([label]) => label))];
 }
 
-function classTable(drawn) {
+function classTable(drawn, order) {
+  const place = new Map(order.map((label, i) => [label, i]));
   const { groups } = lushan.get("report");
   const heads = ["class", "group", "precision, %", "recall, %", "F1, %", "95 % interval", "gold", "predicted", "n"];
   const table = el("table", {},
     el("thead", {}, el("tr", {}, heads.map((name, i) => el("th", { scope: "col", class: i > 1 ? "number" : null }, name)))),
-    el("tbody", {}, drawn.flatMap((s) => s.rows.map((row) => el("tr", {},
+    el("tbody", {}, drawn.flatMap((s) => [...s.rows].sort((a, b) => place.get(a.label) - place.get(b.label)).map((row) => el("tr", {},
       el("th", { scope: "row" }, row.label || "(no type)"), el("td", {}, groups[s.group].label),
       [row.precision, row.recall, row.f1].map((value) => el("td", { class: "number" }, plain(value * 100, 2))),
       el("td", { class: "number", "data-key": row.low ?? "" }, row.low === null ? "–" : `${plain(row.low * 100, 2)} to ${plain(row.high * 100, 2)}`),

@@ -11,13 +11,13 @@ let problem = () => "";
 
 const chosen = () => models.find((one) => one.id === at("model").value);
 
-// Tell of a problem: `said` returns it in the language of the page.
+// Show a problem: `said` returns it in the language of the page.
 function report(said = () => "") {
   problem = said;
-  tell();
+  showProblem();
 }
 
-function tell() {
+function showProblem() {
   const text = problem();
   at("problem").textContent = text;
   at("problem").hidden = !text;
@@ -37,7 +37,7 @@ function speak() {
   document.documentElement.lang = language;
   sayAll();
   if (chosen()) about(chosen());
-  tell();
+  showProblem();
 }
 
 function show() {

@@ -60,7 +60,7 @@ export function sayAll() {
   document.querySelectorAll(selector).forEach(say);
 }
 
-// What a person is told of a request that failed: in their language, where the page knows the mistake.
+// What is shown of a request that failed: in the language of the page, where it knows the mistake.
 const BY_CODE = {
   invalid_api_key: "wrong", too_large: "large", queue_full: "busy", too_many_connections: "busy",
   draining: "ending", timeout: "late", unreachable: "unreachable",

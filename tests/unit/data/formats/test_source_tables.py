@@ -31,6 +31,31 @@ def test_a_table_with_a_header(write) -> None:
     ]
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("start", ["sep={}", "\ufeffSEP={}\r", '"sep={}"'])
+def test_a_first_line_for_excel_states_the_separator(mark, start, write, refused) -> None:
+    first = start.format(mark) + "\n"
+    kept = "," if mark != "," else ";"  # there are more of it than of what is stated
+    content = f"{first}text{mark}label\na{kept}b{kept}c{mark}x\nd{kept}e{mark}y\n"
+    path = write("x.csv", content)
+    read = Table(train=path).read().splits["train"]
+    assert read["text"].to_pylist() == [f"a{kept}b{kept}c", f"d{kept}e"]
+    assert read["line"].to_pylist() == [3, 4]
+    whole = {"separator": mark, "train": path}
+    assert Table(**whole).read().splits["train"].equals(read)
+    assert refused(Table(train=write("y.csv", f"{content}alone\n")).read).line == 5
+    double = write("z.csv", f"{first}text{mark}text\na{mark}b\n")
+    assert refused(Table(train=double).read).line == 2
+    unnamed = Table(train=write("u.csv", f"{first}a{mark}b\n"), columns=["text", "label"])
+    assert rows(unnamed) == [("a", "b")]
+    assert "no rows" in refused(Table(train=write("e.csv", first)).read).problem
+
+
+def test_a_column_may_be_called_sep(write) -> None:
+    path = write("x.csv", "sep=a,text,label\n1,b,x\n")
+    assert rows(Table(train=path)) == [("b", "x")]
+
+
 @pytest.mark.parametrize("header", ["", "label,sentence\n", "Label, Sentence\n"])
 def test_named_columns_with_and_without_header(header: str, write) -> None:
     path = write("x.csv", header + "pos,good\nneg,bad\n")

@@ -59,6 +59,7 @@ def test_every_format_holds_the_same(tmp_path, write):
     paths = [
         write("x.jsonl", lines),
         write("x.csv", quoted),
+        write("excel.csv", f"sep=,\r\n{quoted}"),
         write("y.json.gz", gzip.compress(lines.encode())),
         str(tmp_path / "x.parquet"),
         write("y.parquet.gz", gzip.compress((tmp_path / "x.parquet").read_bytes())),
