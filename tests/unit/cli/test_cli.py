@@ -284,9 +284,9 @@ def test_one_gpu_a_job_by_one_override(cli_inside):
 @pytest.mark.parametrize(
     ("saved", "expected"),
     [
-        ([], "nothing was saved yet: the same command starts it again"),
-        ([".tmp-step-2"], "nothing was saved yet: the same command starts it again"),
-        (["step-2"], "what was done is saved: the same command resumes it"),
+        ([], "nothing was saved yet; the same command starts again"),
+        ([".tmp-step-2"], "nothing was saved yet; the same command starts again"),
+        (["step-2"], "the state is saved; run the same command to resume"),
     ],
 )
 def test_a_stop_says_whether_anything_is_saved(cli_inside, monkeypatch, saved, expected):

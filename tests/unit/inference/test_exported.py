@@ -181,7 +181,7 @@ def test_weights_that_predict_would_not_find_are_not_written(ner_run, folder, mo
         return loaded
 
     monkeypatch.setattr(hf_folder, "load", other)
-    with pytest.raises(RunFailed, match="other weights"):
+    with pytest.raises(RunFailed, match="different weights"):
         export(ner_run, folder)
     assert not folder.exists()
 
@@ -225,7 +225,7 @@ def test_a_task_of_ones_own_is_exported(own_run, folder, texts, cli_inside):
 
 def test_a_task_that_describes_no_export_is_refused(own_run, folder, monkeypatch):
     monkeypatch.setattr(Embedding, "export_spec", Task.export_spec)
-    with pytest.raises(UserError, match="no form for Embedding"):
+    with pytest.raises(UserError, match="no equivalent of Embedding"):
         export(own_run, folder)
     assert not folder.exists()
 

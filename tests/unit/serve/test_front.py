@@ -203,7 +203,7 @@ def test_keys_come_from_a_file_or_the_environment(tmp_path, refused):
     assert refused(Access.of, "::", None, {"LUSHAN_KEY": "short"}).key == "LUSHAN_KEY"
     file.write_text("\n")
     assert refused(Access.of, "::1", file, {}).key == "--key-file"
-    assert refused(Access.of, "::1", tmp_path, {}).problem == "the file of keys cannot be read"
+    assert refused(Access.of, "::1", tmp_path, {}).problem == "the key file cannot be read"
     missing = refused(Access.of, "::1", tmp_path / "none", {})
     assert (missing.key, missing.problem) == ("--key-file", "there is no such file")
     assert missing.value == str(tmp_path / "none")

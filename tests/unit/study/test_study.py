@@ -107,7 +107,7 @@ BOMB = "".join(
         ("title: !!timestamp 2001-99-99", "title: not a value"),
         ("? ?", "a key must be a word"),
         ("axes:\n  ? [head]\n  : x", "axes: a key must be a word"),
-        ("title: &a [*a]", "names itself"),
+        ("title: &a [*a]", "refers to itself"),
         ("[" * 50_000, "lists within lists"),
         ("[" * 350 + "]" * 350, "lists within lists"),
         ("a: &a [x, x]\n" + BOMB, "more than 100,000 values"),
