@@ -14,7 +14,6 @@ from tests.helpers.tagged import conll_2003, sentences
 from tests.helpers.waiting import until
 
 from lushan.cli import app as program
-from lushan.engine import lifecycle
 from lushan.errors import Interrupted, RunFailed, UserError
 
 MODULES = 225
@@ -279,27 +278,6 @@ def test_one_gpu_a_job_by_one_override(cli_inside):
     assert done.code == 0, done.err
     assert "num_gpus: 1" in done.out
     assert "RayLauncher" in done.out
-
-
-@pytest.mark.parametrize(
-    ("saved", "expected"),
-    [
-        ([], "nothing was saved yet; the same command starts again"),
-        ([".tmp-step-2"], "nothing was saved yet; the same command starts again"),
-        (["step-2"], "the state is saved; run the same command to resume"),
-    ],
-)
-def test_a_stop_says_whether_anything_is_saved(cli_inside, monkeypatch, saved, expected):
-    def execute(cfg, folder, *_):
-        folder.start(cfg)
-        for name in saved:
-            (folder.checkpoints / name).mkdir(parents=True)
-        raise Interrupted(signal.SIGINT)
-
-    monkeypatch.setattr(lifecycle, "execute", execute)
-    done = cli_inside(*sample())
-    assert done.code == 130
-    assert expected in done.err.splitlines()
 
 
 @pytest.mark.slow

@@ -51,7 +51,9 @@ def test_a_graph_writes_with_a_cache(lm_run, folder, texts, cli_inside):
     export(lm_run, folder, format="onnx")
     ways = ["--prompt", "the film", "--prompt", "x", "-n", 10, "--greedy"]
     ours = cli_inside("generate", lm_run, *ways)
-    assert cli_inside("generate", folder, *ways).out == ours.out
+    theirs = cli_inside("generate", folder, *ways)
+    assert theirs.code == 0, theirs.err
+    assert theirs.out == ours.out
     assert ours.code == 0
     assert alike(predicted(cli_inside, folder, texts), predicted(cli_inside, lm_run, texts))
 
