@@ -132,7 +132,9 @@ def test_losses_over_different_tokens_are_not_compared():
     for run, processor in ((one[0], "a"), (other[0], "b")):
         run.result.extra["processor_sha256"] = processor
     for metric in ("loss", "perplexity", "token_accuracy"):
-        with pytest.raises(Undecided, match=f"different tokens, so {metric} has a different meaning"):
+        with pytest.raises(
+            Undecided, match=f"different tokens, so {metric} has a different meaning"
+        ):
             together(metric, one, other)
     assert together("bits_per_byte", one, other).counts.shape == (2, 1, 2)
 
