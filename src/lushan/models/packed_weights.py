@@ -27,6 +27,7 @@ def pack_weights(model: nn.Module) -> None:
         for module in model.modules()
         if isinstance(module, nn.Linear | Conv1D)
         and type(module) in (nn.Linear, Conv1D)
+        and module.weight.ndim == 2  # a model that a graph computes has none
         and module.weight.device.type == "cpu"
         and not module.weight.is_inference()  # such have no version
         and getattr(module.forward, "__func__", None) is type(module).forward
