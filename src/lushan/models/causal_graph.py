@@ -18,7 +18,7 @@ from lushan.common.parsing import read_json
 from lushan.errors import UserError
 from lushan.models import graph as graphs
 from lushan.models.architectures import auto
-from lushan.models.backbone import accepted
+from lushan.models.backbone import accepted, cache_name
 from lushan.models.graph import Run
 from lushan.run import remote_code
 
@@ -79,6 +79,7 @@ def opened(folder: Path, auto_class: str) -> PreTrainedModel:
     stored = read_json(folder / "generation_config.json")
     made.generation_config = GenerationConfig.from_dict(stored)
     names = accepted(made)
+    past = cache_name(names)
 
     class OnGraph(type(made)):  # type: ignore[misc]
         """The model's class, computed by the graph."""
@@ -92,12 +93,14 @@ def opened(folder: Path, auto_class: str) -> PreTrainedModel:
             use_cache: bool | None = None,
             logits_to_keep: int = 0,
             return_dict: bool | None = None,
+            cache: DynamicCache | None = None,
         ) -> CausalLMOutputWithPast:
             del return_dict, use_cache
             if attention_mask is None and position_ids is not None:
                 assert not (position_ids.diff(dim=-1) < 0).any(), "each row must have one document"
             given = {"input_ids": input_ids}
-            cache = _started(config, past_key_values, len(input_ids))
+            given_cache = past_key_values if cache is None else cache
+            cache = _started(config, given_cache, len(input_ids))
             length = input_ids.shape[1] + cache.get_seq_length()
             mask = attention_mask
             if mask is None:
@@ -108,7 +111,8 @@ def opened(folder: Path, auto_class: str) -> PreTrainedModel:
             if "position_ids" in names:
                 given["position_ids"] = position_ids.expand(len(input_ids), -1)
             logits = step({n: t.cpu() for n, t in given.items()}, cache).to(input_ids.device)
-            return CausalLMOutputWithPast(logits=logits[:, -logits_to_keep:], past_key_values=cache)
+            found: dict[str, Any] = {"logits": logits[:, -logits_to_keep:], past: cache}
+            return CausalLMOutputWithPast(**found)
 
         def get_output_embeddings(self) -> None:
             """Return none: logits are the graph's."""
