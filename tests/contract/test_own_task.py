@@ -118,7 +118,7 @@ def test_its_preset_is_found_only_where_it_is_allowed(place, monkeypatch):
     assert "brightest" not in options_by_group(search_path.conf_folders())["task"]
     refused = command.inside("train", *SMALL, cwd=place)
     assert refused.code == 2
-    assert "there is no 'brightest' in the group task" in refused.err
+    assert "the group task has no option 'brightest'" in refused.err
 
 
 def test_it_trains_and_its_metric_chooses_the_checkpoint(runs):

@@ -31,7 +31,7 @@ PRINTS = {
     ),
     "callbacks/guard": (
         ["callbacks.guard.spike=0.01", "trainer.max_epochs=3", "data.batch_examples=1"],
-        "left out: the loss is",
+        "skipped: the loss is",
     ),
     "callbacks/samples": ([*LANGUAGE, "callbacks.samples.max_new_tokens=2"], "sample: "),
 }

@@ -62,7 +62,8 @@ def search(
         all_documents: Also those that have no word of the query, where words alone are compared.
     """
     first = indexes[0]
-    least = 0 if not all_documents and [index.name for index in indexes] == [BM25] else -np.inf
+    only_words = [index.name for index in indexes] == [BM25] and rerank is None
+    least = 0 if only_words and not all_documents else -np.inf
     count = top_k if rerank is None else rerank.candidates
     found = []
     for start in over(range(0, len(queries), _AT_ONCE), "queries"):

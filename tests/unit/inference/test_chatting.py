@@ -253,7 +253,7 @@ def test_in_a_terminal_ctrl_c_stops_the_answer_and_then_ends(chat_run):
         watched.wait_for("you:")
         # A signal at the very moment at which Python begins to wait for a line is seen with the
         # next key only.
-        watched.wait_for("once more", typing="\x03")
+        watched.wait_for("Ctrl-C again", typing="\x03")
         assert watched.wait_to_end(typing="\x03") == 0
     finally:
         watched.close()

@@ -112,7 +112,7 @@ def test_a_signal_is_sent_on_once_and_waited_for(tmp_path, signum, code, whole_g
     assert shown(tmp_path, "save.saved")["signal"] == signum
     found = outcomes(tmp_path)
     assert found["save"]["state"] == "interrupted"
-    assert found["ok"]["reason"].startswith("not begun")
+    assert found["ok"]["reason"].startswith("not started")
     assert not (tmp_path / "ok.begun").exists()
 
 

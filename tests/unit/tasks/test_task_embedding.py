@@ -131,7 +131,7 @@ def test_losses_of_a_teacher_need_its_scores(tmp_path, cli_inside):
     words = ["task=embedding", "data=jsonl", "task.loss=kl"]
     files = [f"data.{split}={tmp_path / 'train.jsonl'}" for split in ("train", "validation")]
     done = cli_inside("train", *words, *files)
-    assert (done.code, "train.jsonl:1: 1 scores of a right" in done.err) == (2, True)
+    assert (done.code, "train.jsonl:1: 1 scores of a relevant" in done.err) == (2, True)
     del short["scores"]
     (tmp_path / "train.jsonl").write_text(json.dumps(short) + "\n", encoding="utf-8")
     assert "the rows have none" in cli_inside("train", *words, *files).err
