@@ -106,7 +106,7 @@ def test_a_state_of_another_seed_is_refused_and_one_of_another_width_too(tmp_pat
     assert jobs.execute(cfg) == 2
     printed = jobs.error(tmp_path / "a")
     assert "step-000009998" in printed
-    assert "do not match this model" in printed
+    assert "the state does not match this model" in printed
     shutil.rmtree(mine / "step-000009998")
     assert jobs.execute(cfg) == 0
     assert [p.name for p in mine.iterdir()] == ["best"]
