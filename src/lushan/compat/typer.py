@@ -14,7 +14,6 @@ from typer._coercion import (
     build_runtime_param,
     resolve_type_descriptor,
 )
-from typer._completion_classes import FishComplete
 from typer._param_types import coerce_cli_path
 from typer.main import get_command
 
@@ -31,6 +30,8 @@ def completions(app: typer.Typer, line: str, *, program: str, variable: str) -> 
         program: The name of the program.
         variable: The environment variable by which the scripts call it.
     """
+    from typer._completion_classes import FishComplete  # every command imports this module
+
     os.environ["_TYPER_COMPLETE_ARGS"] = line
     finder = FishComplete(get_command(app), {}, program, variable)
     return list(finder.get_completions(*finder.get_completion_args()))

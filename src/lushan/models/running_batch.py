@@ -112,6 +112,7 @@ class RunningBatch:
         self.model, self.pad_id = model, pad_id
         self.rows: list[Row] = []
         self._accepted = accepted(model)
+        self._cache_name = cache_name(self._accepted)
         self._cache: DynamicCache | None = None
         self._mask = torch.empty(0)  # (B, L): which places of the cache are a row's own
 
@@ -161,7 +162,7 @@ class RunningBatch:
             "logits_to_keep": 1,
         }
         known = {name: value for name, value in given.items() if name in self._accepted}
-        known[cache_name(self._accepted)] = cache
+        known[self._cache_name] = cache
         with stepwise(self.model):
             logits: Tensor = self.model(**known, use_cache=True).logits
         return logits[:, -1].float()

@@ -63,15 +63,15 @@ def search(
     """
     first = indexes[0]
     only_words = [index.name for index in indexes] == [BM25] and rerank is None
-    least = 0 if only_words and not all_documents else -np.inf
+    only_matching = only_words and not all_documents
     count = top_k if rerank is None else rerank.candidates
     found = []
     for start in over(range(0, len(queries), _AT_ONCE), "queries"):
         part = queries[start : start + _AT_ONCE]
         several = _first(indexes, part, count, fusion)
         for query, (best, own) in zip(part, several, strict=True):
-            best = best[own > least]  # noqa: PLW2901
-            own = own[own > least]  # noqa: PLW2901
+            if only_matching:
+                best, own = best[own > 0], own[own > 0]  # noqa: PLW2901
             if rerank is not None:
                 best, own = rerank.order(query, first.texts, best)  # noqa: PLW2901
             pairs = zip(best[:top_k], own[:top_k], strict=True)

@@ -81,8 +81,8 @@ def _never_predicted(predicted: Sequence[Any], gold: Sequence[Any]) -> list[str]
     """Return a note where labels of a share of the examples are never predicted."""
     if not all(isinstance(label, str) for label in gold):  # numbers, or several labels each
         return []
-    counts = Counter(gold)
-    missed = [label for label in counts if label not in set(predicted)]
+    counts, given = Counter(gold), set(predicted)
+    missed = [label for label in counts if label not in given]
     share = sum(counts[label] for label in missed) / max(1, len(gold))
     if share < _MISSED_SHARE:
         return []
