@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lushan.data.batch.batching import Indices, plan_epoch
+from lushan.data.batch.batching import Batches, Indices, plan_epoch
 from lushan.data.batch.mixing import Mix
 from lushan.data.batch.packing import Rows, best_fit, single
 from lushan.data.encode.encoding import Encoded
@@ -106,7 +106,7 @@ class BatchPlan:
         by_steps = limits.max_steps is not None and total >= limits.max_steps
         return by_epochs or by_steps
 
-    def _plan(self, epoch: int) -> list[Indices]:
+    def _plan(self, epoch: int) -> Batches:
         b = self.batching
         plan = plan_epoch(
             self.rows_of(epoch).sums(self.encoded.lengths),
@@ -145,7 +145,7 @@ class BatchPlan:
         """Epochs begun, the last one possibly cut short by `max_steps`."""
         return len(self.steps)
 
-    def epoch(self, number: int, *, done: int | None = None) -> list[Indices]:
+    def epoch(self, number: int, *, done: int | None = None) -> Sequence[Indices]:
         """The global batches of one epoch.
 
         Args:
@@ -251,7 +251,7 @@ class Streamed(BatchPlan):
         """Number of epochs, which is unknown for a stream."""
         return None
 
-    def epoch(self, number: int, *, done: int | None = None) -> list[Indices]:
+    def epoch(self, number: int, *, done: int | None = None) -> Sequence[Indices]:
         """The global batches of a window, as many as are left to do."""
         assert done is not None
         return self._plan(number)[: self.total_steps - done]

@@ -7,9 +7,11 @@ sees, whatever the machine; *micro-batches* are how much of it one device holds 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,41 @@ EVALUATION = -1
 """Stands for an epoch where evaluation draws: what is masked there is always the same."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Batches(Sequence[Indices]):
+    """Batches of an epoch, each one cut from one array of examples when it is asked for.
+
+    Half a million arrays take longer to make than ten million examples to sort.
+
+    Attributes:
+        members: Examples of all batches, shape (N,).
+        starts: Where each batch begins among them, and N at the end, shape (B + 1,).
+        order: Numbers of the batches in the order in which they come, shape (at most B,).
+    """
+
+    members: Indices
+    starts: Indices
+    order: Indices
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @overload
+    def __getitem__(self, place: int) -> Indices: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Batches: ...
+
+    def __getitem__(self, place: int | slice) -> Indices | Batches:
+        if isinstance(place, slice):
+            return dataclasses.replace(self, order=self.order[place])
+        number = self.order[place]
+        return self.members[self.starts[number] : self.starts[number + 1]]
+
+    def __iter__(self) -> Iterator[Indices]:
+        return (self[place] for place in range(len(self)))
+
+
 def plan_epoch(
     lengths: NDArray[np.integer],
     *,
@@ -32,7 +69,7 @@ def plan_epoch(
     batch_tokens: int | None = None,
     bucket: int = 50,
     groups: Indices | None = None,
-) -> list[Indices]:
+) -> Batches:
     """The global batches of one epoch: every example exactly once.
 
     Examples are shuffled, cut into pools of about `bucket` batches, sorted by length inside each
@@ -55,24 +92,22 @@ def plan_epoch(
     rng = np.random.default_rng([seed, epoch])
     if groups is not None and len(groups):
         return _whole_groups(lengths, groups, rng, batch_examples, batch_tokens)
-    order: Indices = rng.permutation(len(lengths))
-    if not len(order):
-        return []
+    members: Indices = rng.permutation(len(lengths))
+    if not len(members):
+        return _cut(members, np.zeros(0, dtype=bool))
     per_batch = batch_examples or max(1, int(batch_tokens / max(1.0, float(lengths.mean()))))  # type: ignore[operator]
-    size = min(len(order), per_batch * bucket if bucket else per_batch)
-    whole = len(order) // size * size
-    batches: list[Indices] = []
+    size = min(len(members), per_batch * bucket if bucket else per_batch)
+    whole = len(members) // size * size
     narrow = _narrow(lengths)
-    for pools in (order[:whole].reshape(-1, size), order[whole:].reshape(1, -1)):
-        if not pools.size:
-            continue
-        members, found = _sorted(pools, narrow) if bucket else (pools.reshape(-1), narrow[pools])
+    begins: list[NDArray[np.bool_]] = []
+    for pools in (members[:whole].reshape(-1, size), members[whole:].reshape(1, -1)):
+        found = _sort(pools, narrow) if bucket else narrow[pools]
         if batch_tokens is None:
-            begins = np.broadcast_to(np.arange(pools.shape[1]) % per_batch == 0, pools.shape)
+            begins.append(np.tile(np.arange(pools.shape[1]) % per_batch == 0, len(pools)))
         else:
-            begins = _begins(found, batch_tokens)
-        batches += _runs(members, begins.reshape(-1))
-    rng.shuffle(batches)
+            begins.append(_begins(found, batch_tokens).reshape(-1))
+    batches = _cut(members, np.concatenate(begins))
+    rng.shuffle(batches.order)
     return batches
 
 
@@ -82,21 +117,22 @@ def _whole_groups(
     rng: np.random.Generator,
     examples: int | None,
     tokens: int | None,
-) -> list[Indices]:
+) -> Batches:
     """Return batches of whole groups, within a number of examples or of padded tokens."""
     place = rng.permutation(int(groups.max()) + 1)[groups]
     members = np.argsort(place, kind="stable")
     bounds = [*np.flatnonzero(np.diff(place[members], prepend=-1)).tolist(), len(members)]
-    batches: list[Indices] = []
+    begins = np.zeros(len(members), dtype=bool)
+    begins[0] = True
     first, longest = 0, 0
     for start, end in itertools.pairwise(bounds):
         own = int(lengths[members[start:end]].max())
         longest = max(longest, own)
         size = end - first if tokens is None else longest * (end - first)
         if start > first and size > (examples or tokens or 0):
-            batches.append(members[first:start])
+            begins[start] = True
             first, longest = start, own
-    return [*batches, members[first:]]
+    return _cut(members, begins)
 
 
 def _narrow(lengths: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -104,20 +140,19 @@ def _narrow(lengths: NDArray[np.integer]) -> NDArray[np.integer]:
     return lengths.astype(np.uint16) if lengths.max() < 2**16 else lengths
 
 
-def _sorted(pools: Indices, lengths: NDArray[np.integer]) -> tuple[Indices, NDArray[np.integer]]:
-    """Sort the examples of each pool, (P, N), by length.
+def _sort(pools: Indices, lengths: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Sort the examples of each pool, (P, N), by length, in place.
 
     Returns:
-        The examples, one pool after another; and their lengths, (P, N).
+        Their lengths, (P, N).
     """
-    members, found = np.empty(pools.size, pools.dtype), np.empty(pools.shape, lengths.dtype)
-    some = max(1, _AT_ONCE // pools.shape[1])
+    found = np.empty(pools.shape, lengths.dtype)
+    some = max(1, _AT_ONCE // max(1, pools.shape[1]))
     for start in range(0, len(pools), some):
         part = pools[start : start + some]
         places, found[start : start + some] = _by_length(lengths[part])
-        begin = start * pools.shape[1]
-        np.take(part.reshape(-1), places, out=members[begin : begin + part.size])
-    return members, found
+        part[:] = part.reshape(-1)[places].reshape(part.shape)
+    return found
 
 
 def _by_length(lengths: NDArray[np.integer]) -> tuple[Indices, NDArray[np.integer]]:
@@ -166,10 +201,10 @@ def _begins(lengths: NDArray[np.integer], bound: int) -> NDArray[np.bool_]:
     return np.ascontiguousarray(begins.T)
 
 
-def _runs(members: Indices, begins: NDArray[np.bool_]) -> list[Indices]:
-    """Cut members where a run begins."""
-    bounds = [*np.flatnonzero(begins).tolist(), len(members)]
-    return [members[a:b] for a, b in itertools.pairwise(bounds)]
+def _cut(members: Indices, begins: NDArray[np.bool_]) -> Batches:
+    """Return the batches that begin at these places, in their order, which is the caller's."""
+    starts = np.append(np.flatnonzero(begins), len(members))
+    return Batches(members, starts, order=np.arange(len(starts) - 1))
 
 
 def cut_descending(members: Indices, lengths: NDArray[np.integer], bound: int) -> list[Indices]:

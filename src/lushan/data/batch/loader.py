@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypedDict
 
 from lushan.data.batch.batching import Indices, rank_is_idle, split_batch
@@ -46,7 +46,7 @@ class TrainingLoader:
     def __init__(
         self,
         encoded: Encoded,
-        batches: list[Indices],
+        batches: Sequence[Indices],
         collate: Collate,
         *,
         start: int = 0,
@@ -118,7 +118,7 @@ class EvaluationLoader:
     def __init__(
         self,
         encoded: Encoded,
-        batches: list[Indices],
+        batches: Sequence[Indices],
         collate: Collate,
         draw: Draw | None = None,
     ) -> None:

@@ -117,6 +117,18 @@ def test_a_plan_is_that_of_the_rule_example_by_example(lengths, seed, bucket, bo
         assert [b.tolist() for b in plan] == planned(wide, seed, most, bucket)
 
 
+@given(lengths_strategy, st.integers(-9, 9), st.integers(-9, 9))
+def test_a_plan_is_cut_and_counted_like_a_list(lengths, start, stop):
+    plan = plan_epoch(lengths, seed=1, epoch=0, batch_tokens=128)
+    rule = planned(lengths, 1, 128, 50)
+    part = plan[start:stop]
+    assert [b.tolist() for b in part] == rule[start:stop]
+    assert len(part) == len(rule[start:stop])
+    assert plan[-1].tolist() == rule[-1]
+    with pytest.raises(IndexError):
+        plan[len(rule)]
+
+
 @given(lengths_strategy, st.integers(1, 200))
 def test_what_is_sorted_is_cut_by_the_same_rule(lengths, bound):
     order = np.argsort(-lengths, kind="stable")
