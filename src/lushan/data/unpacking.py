@@ -72,35 +72,49 @@ _TABLE = (
     "pandas.read_excel(sys.argv[1]).to_csv(sys.argv[2], index=False)' IN OUT"
 )
 _ZIP = b"PK\x03\x04"
+
+
+class Foreign(NamedTuple):
+    """A kind of file that is not read.
+
+    Attributes:
+        mark: First bytes of each; of a sheet in a zip archive, the name of a file in it.
+        what: What it is.
+        hint: What to do; a command has IN and OUT for the names of the file and of a new one.
+        ending: Of the new file.
+    """
+
+    mark: bytes
+    what: str
+    hint: str
+    ending: str = ".txt"
+
+
+_EXPORT = "Write JSON lines, CSV or Parquet in the program that wrote it."
 _SHEETS = (
-    ("xl/workbook.xml", "a sheet (.xlsx)", _TABLE.format("openpyxl")),
-    ("xl/workbook.bin", "a sheet (.xlsb)", _TABLE.format("pyxlsb")),
-    ("content.xml", "a sheet (.ods)", _TABLE.format("odfpy")),
+    Foreign(b"xl/workbook.xml", "a sheet (.xlsx)", _TABLE.format("openpyxl"), ".csv"),
+    Foreign(b"xl/workbook.bin", "a sheet (.xlsb)", _TABLE.format("pyxlsb"), ".csv"),
+    Foreign(b"content.xml", "a sheet (.ods)", _TABLE.format("odfpy"), ".csv"),
 )
-"""Zip archives that are sheets: a file in each, what it is, and what to do."""
-_FOREIGN: tuple[tuple[bytes, str, str], ...] = (
-    (_ZIP, "a zip archive", "unzip -p IN > OUT"),
-    (b"\xd0\xcf\x11\xe0", "a sheet (.xls)", _TABLE.format("xlrd")),
-    (b"7z\xbc\xaf", "a 7z archive", "7z x IN"),
-    (b"Rar!\x1a\x07", "a rar archive", "unrar x IN"),
-    (
+_FOREIGN = (
+    Foreign(_ZIP, "a zip archive", "unzip -p IN > OUT"),
+    Foreign(b"\xd0\xcf\x11\xe0", "a sheet (.xls)", _TABLE.format("xlrd"), ".csv"),
+    Foreign(b"7z\xbc\xaf", "a 7z archive", "7z x IN"),
+    Foreign(b"Rar!\x1a\x07", "a rar archive", "unrar x IN"),
+    Foreign(
         b"SQLite format 3\0",
         "a database of SQLite",
         "sqlite3 -header -csv IN 'select * from NAME' > OUT",
+        ".csv",
     ),
-    (
+    Foreign(
         b"ARROW1\0\0",
         "an Arrow file",
         "For a folder of `save_to_disk`, use data=hub data.path=FOLDER.",
     ),
-    (
-        b"\x80\x04",
-        "a pickle, which can run code",
-        "Write JSON lines, CSV or Parquet in the program that wrote it.",
-    ),
-    (b"\x89HDF", "an HDF5 file", "Write JSON lines, CSV or Parquet in the program that wrote it."),
+    Foreign(b"\x80\x04", "a pickle, which can run code", _EXPORT),
+    Foreign(b"\x89HDF", "an HDF5 file", _EXPORT),
 )
-"""First bytes of files that are not read, what these are, and what to do."""
 
 
 def packing_of(head: bytes) -> Packing | None:
@@ -153,24 +167,23 @@ def _blocks(file: IO[bytes], name: str | Path) -> Iterator[bytes]:
 
 def _require_known(head: bytes, name: str | Path, file: IO[bytes]) -> None:
     """Refuse what is known to be no text, and what is taken for text by its ending alone."""
-    found = next(((what, hint) for mark, what, hint in _FOREIGN if head.startswith(mark)), None)
+    found = next((kind for kind in _FOREIGN if head.startswith(kind.mark)), None)
     if found is None:
         return
-    what, hint = (_sheet(file) if head.startswith(_ZIP) else None) or found
-    ending = ".csv" if "pandas" in hint or "-csv" in hint else ".txt"
-    text = with_names(f"Convert it: {hint}", name, ending)
-    raise UserError(f"this file is {what}", file=name, hint=text)
+    found = (_sheet(file) if found.mark == _ZIP else None) or found
+    text = with_names(f"Convert it: {found.hint}", name, found.ending)
+    raise UserError(f"this file is {found.what}", file=name, hint=text)
 
 
-def _sheet(file: IO[bytes]) -> tuple[str, str] | None:
-    """Return what kind of sheet a zip archive is, and what to do; None where it is none."""
+def _sheet(file: IO[bytes]) -> Foreign | None:
+    """Return what kind of sheet a zip archive is; None where it is none."""
     import zipfile
 
     try:
         names = set(zipfile.ZipFile(file).namelist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return None
-    return next(((what, hint) for part, what, hint in _SHEETS if part in names), None)
+    return next((sheet for sheet in _SHEETS if sheet.mark.decode() in names), None)
 
 
 def with_names(hint: str, name: str | Path, ending: str | None = None) -> str:

@@ -116,7 +116,7 @@ def _read(file: Path) -> list[str]:
     try:
         text = parsing.read_bounded(file, 1 << 16).decode()
     except FileNotFoundError as error:
-        raise UserError("there is no such file", key="--key-file", value=str(file)) from error
+        raise UserError("the file does not exist", key="--key-file", value=str(file)) from error
     except (OSError, ValueError) as error:
         raise UserError("the key file cannot be read", key="--key-file", file=file) from error
     found = [line.strip() for line in text.splitlines() if line.strip()]

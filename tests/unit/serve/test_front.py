@@ -205,7 +205,7 @@ def test_keys_come_from_a_file_or_the_environment(tmp_path, refused):
     assert refused(Access.of, "::1", file, {}).key == "--key-file"
     assert refused(Access.of, "::1", tmp_path, {}).problem == "the key file cannot be read"
     missing = refused(Access.of, "::1", tmp_path / "none", {})
-    assert (missing.key, missing.problem) == ("--key-file", "there is no such file")
+    assert (missing.key, missing.problem) == ("--key-file", "the file does not exist")
     assert missing.value == str(tmp_path / "none")
     for host in ("localhost", "127.0.0.1", "127.1.2.3", "::1"):
         assert Access.of(host, None, {}).keys == ()
