@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import shlex
 from collections.abc import Iterator, Sequence
 
 from lushan.audit.accidents import MEANINGS
@@ -12,6 +11,7 @@ from lushan.audit.duplicates import Pair
 from lushan.audit.findings import Audit, findings, percent
 from lushan.audit.labels import SMALL, Drift
 from lushan.audit.texts import Place
+from lushan.common import shell
 from lushan.common.units import SHARE, head, number
 from lushan.common.wording import plural
 from lushan.run.columns import aligned
@@ -61,7 +61,7 @@ def page(audit: Audit, command: Sequence[str]) -> str:
     shown = [f"- {_escaped(finding)}" for finding in findings(audit)]
     parts = [
         "# Audit of data",
-        f"```\nlushan {shlex.join(command)}\n```",
+        f"```\nlushan {shell.join(command)}\n```",
         _escaped(_rows(audit)),
         "\n".join(shown) or "No problems were found.",
     ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from pathlib import Path
+
+from lushan.common import shell
 
 _PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)\b)[a-z_./][\w./:@%-]*", re.ASCII | re.I)
 """Text that Hydra reads as it is, without quotation marks."""
@@ -17,7 +18,7 @@ _UNQUOTED = re.compile(r"""'(?:\\.|[^'])*'|"(?:\\.|[^"])*"|[^,\[\]{}():'"]+""")
 
 def typed(key: str, value: object) -> str:
     """Return `key=value` as it is typed in a shell: `'data.comment="#"'`."""
-    return shlex.quote(f"{key}={value_text(value)}")
+    return shell.quote(f"{key}={value_text(value)}")
 
 
 def can_be_key(text: str) -> bool:

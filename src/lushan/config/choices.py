@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from lushan.common import shell
 from lushan.config.peers import PEERS
 from lushan.errors import nearest
 
@@ -59,7 +59,7 @@ def options_near(group: str, name: str, options: Sequence[str], inner: Options) 
     if PRETRAINED not in options or not name:
         return found
     what = "weights" if group == "model" else group
-    by_path = shlex.join([f"{group}={PRETRAINED}", f"{group}.path={name}"])
+    by_path = shell.join([f"{group}={PRETRAINED}", f"{group}.path={name}"])
     # No option is written like that: it is a hub id, or a folder.
     if near is None and re.search(r"[^a-z0-9_]", name):
         return f"Write {by_path}. Options of this group are not names on the Hub. {listed}"
@@ -98,7 +98,7 @@ def instead_of_key(
         return None
     if leaf == "path" and PRETRAINED in options(group):
         parts = [f"{group}={PRETRAINED}", f"{key}={value or 'PLACE'}"]
-        return f"{ONLY} {parts[0]} loads from a folder or the Hub: write {shlex.join(parts)}."
+        return f"{ONLY} {parts[0]} loads from a folder or the Hub: write {shell.join(parts)}."
     if leaf not in _NAMING:
         return None
     known = [option for option in options(group) if "/" not in option]

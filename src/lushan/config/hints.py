@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from lushan.common import shell
 from lushan.config.peers import PEERS, Peer, peer_of
 from lushan.errors import nearest
 
@@ -41,7 +41,7 @@ def hint_for(
     if len(same) == 1:  # `max_epochs=3`, `trainer.lr=1`
         text = as_text(value)
         whole = "." not in name and text is not None
-        return f"Write {shlex.quote(f'{same[0]}={text}')}." if whole else f"There is {same[0]}."
+        return f"Write {shell.quote(f'{same[0]}={text}')}." if whole else f"There is {same[0]}."
     return None
 
 
@@ -61,7 +61,7 @@ def from_peer(
     if lines:
         given = values or {}
         lines += [f"{key}=null" for key in peer.replaces if given.get(key) is not None]
-    parts = [f"Write {shlex.join(lines)}."] if lines else []
+    parts = [f"Write {shell.join(lines)}."] if lines else []
     return " ".join([*parts, *([peer.note] if peer.note else [])]) or None
 
 

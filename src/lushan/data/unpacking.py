@@ -11,12 +11,12 @@ import gzip
 import io
 import lzma
 import re
-import shlex
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from lushan.common import shell
 from lushan.errors import UserError
 from lushan.run.hashes import unreadable
 
@@ -202,11 +202,11 @@ def with_names(hint: str, name: str | Path, ending: str | None = None) -> str:
     new = bare.with_suffix(bare.suffix if ending is None else ending)
     if new.exists():
         new = new.with_stem(f"{new.stem}-converted")
-    given = shlex.quote(str(path))
+    given = shell.quote(str(path))
     if is_packed_text and (packing := packing_of_file(path)) is not None:
         # What reads standard input takes no name.
         hint = re.sub(r"\b(iconv|tr) (.*?) (?:< )?IN\b", rf"{packing.command} IN | \1 \2", hint)
-    words = {"IN": given, "OUT": shlex.quote(str(new))}
+    words = {"IN": given, "OUT": shell.quote(str(new))}
     return re.sub(r"\b(IN|OUT)\b", lambda found: words[found[0]], hint)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lushan.common import shell
 from lushan.common.terminal import in_line
 from lushan.export.written import Written
 from lushan.inference.exported import PRIVATE
@@ -193,7 +193,7 @@ def _making(loaded: Loaded, folder: RunFolder, result: RunResult | None) -> str:
         manifest = read_manifest(folder.path)
     if command := manifest.get("command"):
         program = str(command[0]).rpartition("/")[2]
-        lines += [_fenced(shlex.join([program, *map(str, command[1:])])), ""]
+        lines += [_fenced(shell.join([program, *map(str, command[1:])])), ""]
     extra = {} if result is None else result.extra
     facts = [
         f"run {folder.path.resolve().name}, seed {loaded.cfg['seed']}",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan.common import shell
 from lushan.common.override_text import from_here
 from lushan.common.units import Measure, head, measure_of
 from lushan.errors import UserError
@@ -48,7 +48,7 @@ def _command(run: Shown) -> str | None:
     overrides = run.status.record.get("overrides")
     if not overrides:
         return None
-    return "lushan train " + shlex.join(from_here(str(override)) for override in overrides)
+    return "lushan train " + shell.join(from_here(str(override)) for override in overrides)
 
 
 def _facts(run: Shown, result: RunResult | None) -> list[list[str]]:

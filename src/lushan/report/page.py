@@ -7,9 +7,9 @@ page's policy lets the browser run nothing but the files beside it.
 from __future__ import annotations
 
 import base64
-import shlex
 from collections.abc import Iterator, Sequence
 
+from lushan.common import shell
 from lushan.report.groups import Gathered
 from lushan.study.claims import FAILS, HOLDS, Answer
 from lushan.study.formats import as_html, to_html
@@ -188,7 +188,7 @@ def _configs(made: Gathered) -> str:
 
 
 def _code(lines: Sequence[str]) -> str:
-    return f"<code>{as_html(shlex.join(lines))}</code>" if lines else ""
+    return f"<code>{as_html(shell.join(lines))}</code>" if lines else ""
 
 
 def _footer(made: Gathered) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lushan.common import parsing
+from lushan.common import parsing, shell
 from lushan.common.override_text import from_here
 from lushan.common.terminal import echo
 from lushan.common.wording import plural
@@ -63,7 +62,7 @@ def write(
         shutil.copyfile(curves, output.parent / CURVES)
     shown = [_sample(sample, continues=continues) for sample in samples]
     text = page(folder, result, title=title, samples=shown, drawn=curves.is_file())
-    made = f"\nThis page was made by `lushan {shlex.join(command)}`.\n" if command else ""
+    made = f"\nThis page was made by `lushan {shell.join(command)}`.\n" if command else ""
     write_page(output, text + made)
 
 
@@ -81,7 +80,7 @@ def page(
     overrides = [from_here(str(override)) for override in written]
     parts = [
         f"# {title or result.name}",
-        "```\nlushan train " + shlex.join(overrides) + "\n```",
+        "```\nlushan train " + shell.join(overrides) + "\n```",
         _facts(folder, result),
         _metrics(result),
     ]

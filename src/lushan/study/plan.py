@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import json
 import re
-import shlex
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
+from lushan.common import shell
 from lushan.common.parsing import texts_in
 from lushan.common.units import Measure
 from lushan.config.check import check, check_top
@@ -179,7 +179,7 @@ def _placed(error: UserError, study: Study, cell: Levels, seed: int) -> UserErro
     """Return a mistake of a run's config with its place in the study's file and its command."""
     places = study.places(cell, seed)
     levels = ", ".join(f"{axis}={level}" for axis, level in cell.items())
-    command = f"It is the config of {levels}: lushan train {shlex.join(places.values())}"
+    command = f"It is the config of {levels}: lushan train {shell.join(places.values())}"
     hint = f"{error.hint}\n  {command}" if error.hint else command
     file: str | Path | None = error.file
     line = error.line

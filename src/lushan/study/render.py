@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lushan.common import shell
 from lushan.errors import UserError
 from lushan.study import claims as claiming
 from lushan.study import collect
@@ -96,7 +96,7 @@ def page(plan: Plan, text: str, plots: Mapping[str, str], target: str = "README.
         target: What `--write` names.
     """
     study = plan.study
-    name = shlex.quote(_from_here(study.file))
+    name = shell.quote(_from_here(study.file))
     axes = [
         f"- {axis}: " + "; ".join(_level(level, lines) for level, lines in levels.items())
         for axis, levels in study.axes.items()
@@ -105,9 +105,9 @@ def page(plan: Plan, text: str, plots: Mapping[str, str], target: str = "README.
         f"# {study.title}",
         "```\n"
         f"lushan study run {name}\n"
-        f"lushan study table {name} --write {shlex.quote(target)}    # this page\n"
+        f"lushan study table {name} --write {shell.quote(target)}    # this page\n"
         "```",
-        f"Every run: `{shlex.join(study.base)}`; seeds {', '.join(map(str, study.seeds))}.\n\n"
+        f"Every run: `{shell.join(study.base)}`; seeds {', '.join(map(str, study.seeds))}.\n\n"
         + "\n".join(axes),
         text,
         *(f"![{shown}]({name})\n\n{shown}." for name, shown in plots.items()),
@@ -125,4 +125,4 @@ def _from_here(file: Path) -> str:
 
 
 def _level(level: str, lines: tuple[str, ...]) -> str:
-    return f"{level} (`{shlex.join(lines)}`)" if lines else f"{level} (as it is)"
+    return f"{level} (`{shell.join(lines)}`)" if lines else f"{level} (as it is)"
