@@ -30,6 +30,7 @@ from lushan.data.messages import (
 )
 from lushan.data.raw_columns import Columns, halves, with_places
 from lushan.data.speakers import Speakers
+from lushan.data.split_column import WithSplitColumn
 from lushan.data.which import listed, which
 from lushan.errors import UserError
 from lushan.text import parts
@@ -46,7 +47,7 @@ MEDIA = {"image": ("images", "image"), "video": ("videos", "video")}
 
 
 @dataclasses.dataclass(kw_only=True)
-class Dialogues(WithMedia, WithGroup):
+class Dialogues(WithMedia, WithGroup, WithSplitColumn):
     """Options of a source whose rows are dialogues.
 
     A row holds a list of messages, each with a role and a content, or of plain turns; or else an
@@ -114,6 +115,7 @@ class Dialogues(WithMedia, WithGroup):
         """
         del fields
         counts: Counter[str] = Counter()
+        columns = self.own_rows(columns, split, notes)
         columns = dataclasses.replace(columns, media=self.media_of(split), sampling=self.sampling)
         table, dialogues = self.dialogues_of(columns, counts)
         table = self.with_group(table, columns)

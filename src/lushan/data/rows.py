@@ -20,6 +20,7 @@ from lushan.data.media import WithMedia
 from lushan.data.paired import Paired
 from lushan.data.raw_columns import Columns, strings, with_places, word_lists
 from lushan.data.spans import BadSpan, SpanEnd, look_like_spans
+from lushan.data.split_column import WithSplitColumn
 from lushan.data.tagged import Tagged
 from lushan.data.which import first_usual, listed, which
 from lushan.data.written_lists import as_list
@@ -34,7 +35,7 @@ _BLANKS_OR_COMMAS = re.compile(r"[ \t\n\x02,]+")
 
 
 @dataclasses.dataclass(kw_only=True)
-class Rows(Tagged, Paired, WithMedia, WithGroup):
+class Rows(Tagged, Paired, WithMedia, WithGroup, WithSplitColumn):
     """Options of a source whose rows have named fields of any type.
 
     Args:
@@ -72,6 +73,7 @@ class Rows(Tagged, Paired, WithMedia, WithGroup):
         Raises:
             UserError: A field is not there, or a row does not hold what it should.
         """
+        columns = self.own_rows(columns, split, notes)
         wanted = self._usual_fields(columns) if fields is None else fields
         if isinstance(self.label, list) and "label" in wanted and self.label_name is not None:
             columns = with_one_column(columns, self.label, self.label_name)

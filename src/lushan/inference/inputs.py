@@ -29,7 +29,10 @@ from lushan.run.config_yaml import read_config
 from lushan.run.files import intact
 from lushan.vision.video import Sampling
 
-_OF_SPLITS = (*SPLITS, "train_share", "limit", "dir", "folds", "fold", "fold_split")
+_OF_SPLITS = (
+    *SPLITS,
+    *("train_share", "limit", "dir", "folds", "fold", "fold_split", "split_column"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
