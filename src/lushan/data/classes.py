@@ -130,33 +130,6 @@ class LabelReader:
         found = iter(self._labels(flat))
         return [list(dict.fromkeys(next(found) for _ in value)) for value in values]
 
-    def numbers(self) -> list[float]:
-        """A number a row."""
-        if self.names is not None:
-            raise UserError(
-                "regression predicts numbers, so data.label_names has no effect",
-                key="data.label_names",
-                value=list(self.names),
-                hint="Write data.label_names=null, or task.kind=single.",
-            )
-        return [self._number(row, value) for row, value in enumerate(self.values)]
-
-    def _number(self, row: int, value: Any) -> float:
-        if value is None or (isinstance(value, str) and not value.strip()):
-            raise self.columns.fail("the number is missing", row)
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise self.columns.fail(
-                "regression needs numbers, but this is not one",
-                row,
-                value=value,
-                hint="For labels, use task.kind=single.",
-            )
-        return number
-
     # Names
 
     def _labels(self, items: Sequence[tuple[int, Any]]) -> list[str]:

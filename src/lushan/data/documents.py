@@ -254,14 +254,9 @@ def _jsonl(path: Path, reading: Reading, _: object) -> Iterator[Part]:
 
 
 def _csv(path: Path, reading: Reading, _: object) -> Iterator[Part]:
-    from lushan.data.formats.table import (
-        QUOTE,
-        SAMPLE,
-        Table,
-        ragged,
-        rows_of,
-        stated_separator,
-    )
+    from lushan.data.formats.table import QUOTE, Table
+    from lushan.data.separators import SAMPLE, stated_separator
+    from lushan.data.table_rows import ragged, rows_of
 
     blocks = files.blocks(path, longest=reading.longest_line)
     lines = (line for _, text in blocks for line in files.fields_of(text))
@@ -275,7 +270,7 @@ def _csv(path: Path, reading: Reading, _: object) -> Iterator[Part]:
     if first is None:
         return
     head = [first, *itertools.islice(lines, SAMPLE - 1)]
-    separator = stated or Table().separator_of(path, head)
+    separator = stated or Table().separator_of(path, head, sure=False)
     quote = None if separator == "\t" else QUOTE
     whole = itertools.chain(itertools.repeat("", blank), head, lines)
     rows = rows_of(whole, separator, quote, path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from lushan.common.arrays import pa
 from lushan.data.classes import LabelReader, label_text
 from lushan.data.encode import arrow
 from lushan.data.fields import LABEL_FIELDS, LABELLED, Field, Fields, Labels, Number
+from lushan.data.label_numbers import means_none, numbers_of, remark
 from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
 from lushan.data.which import first_usual, listed, which, without_header
 from lushan.errors import UserError, did_you_mean
@@ -53,7 +54,8 @@ class Labelled:
         multi_hot: Whether lists of labels are indicators, with 0 or 1 for each label; null detects
             it from the values.
         unlabelled: How to handle rows without a label: `refuse` the file, or `drop` them with a
-            note.
+            note. Where labels are numbers, `nan`, `NA`, `null` and the like are none.
+        no_label: Labels that mean that a row has none, such as `nan`.
     """
 
     text: str | list[str] | None = None
@@ -63,6 +65,7 @@ class Labelled:
     label_names: list[str] | None = None
     multi_hot: bool | None = None
     unlabelled: Literal["refuse", "drop"] = "refuse"
+    no_label: list[str] | None = None
 
     @property
     def label_name(self) -> str | None:
@@ -209,9 +212,7 @@ class Labelled:
         if not isinstance(field, LABEL_FIELDS) or name is None:
             return columns
         values = columns.values[name]
-        blank = (lambda value: value is None) if isinstance(field, Labels) else _is_blank
-        undecided = self._means_none(values)
-        gaps = [row for row, v in enumerate(values) if blank(v) or (undecided and v == UNDECIDED)]
+        gaps = [row for row, blank in enumerate(self._blanks(values, field)) if blank]
         if not gaps:
             return columns
         if self.unlabelled == "refuse" or len(gaps) == len(values):
@@ -220,15 +221,25 @@ class Labelled:
                 "labels are missing" if isinstance(field, Labels) else f"{field.what} is missing"
             )
             hint, found = _UNLABELLED, values[gaps[0]]
+            shown = None if found == UNDECIDED or _is_blank(found) else found
             if found == UNDECIDED:
                 problem = f"{problem}: {UNDECIDED!r} means that the annotators did not agree"
                 hint = f"{hint} If it is a label: 'data.label_names=[\"{UNDECIDED}\",...]'."
-            raise columns.fail(f"the {problem}{others}", gaps[0], hint=hint)
+            raise columns.fail(f"the {problem}{others}", gaps[0], hint=hint, value=shown)
         notes.append(f"{split}: {len(gaps):,} of {len(values):,} rows dropped: they have no label")
         left_out = set(gaps)
         return columns.take([row for row in range(len(values)) if row not in left_out])
 
-    def _means_none(self, values: Sequence[Any]) -> bool:
+    def _blanks(self, values: Sequence[Any], field: Field) -> Iterator[bool]:
+        """Yield of each label whether it is none."""
+        listed, undecided = set(self.no_label or ()), self._undecided(values)
+        for value in values:
+            blank = value is None if isinstance(field, Labels) else _is_blank(value)
+            blank = blank or (undecided and value == UNDECIDED)
+            blank = blank or (isinstance(field, Number) and means_none(value))
+            yield blank or (bool(listed) and label_text(value) in listed)
+
+    def _undecided(self, values: Sequence[Any]) -> bool:
         """Return whether `-` stands for no label, as in SNLI, and is not the opposite of `+`."""
         if UNDECIDED not in values or "+" in values or UNDECIDED in (self.label_names or ()):
             return False
@@ -244,18 +255,20 @@ class Labelled:
         if coded is not None and (names is not None or several):
             # Lists of class numbers may be indicators: they are named once that is known.
             values, names = coded.numbers, names or coded.names
+        if isinstance(field, Number):
+            return arrow.numbers(numbers_of(columns, name, names), pa.float64())
         reader = LabelReader(
             columns, values, names, self.label_separator, self.multi_hot, self._width()
         )
-        if isinstance(field, Number):
-            return arrow.numbers(reader.numbers(), pa.float64())
         found = (
             word_lists(columns, reader.several()) if several else texts_of(columns, reader.single())
         )
         self._require_one_width(columns, reader.width)
         if not several and split == "train":
             notes += _free_text(name, found)
-        notes += [f"{split}: {remark}" for remark in reader.remarks]
+        known = names or (coded.names if coded is not None else ())
+        remarks = [*reader.remarks, remark(values, known)]
+        notes += [f"{split}: {what}" for what in remarks if what is not None]
         return found
 
     def _width(self) -> int | None:

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import IO
 
 from lushan.data import files, json_rows, unpacking
-from lushan.data.formats.table import PARQUET, Table, fields_read, stated_separator
+from lushan.data.formats.table import PARQUET, Table
+from lushan.data.separators import stated_separator
 from lushan.data.source import Format
+from lushan.data.table_rows import fields_read
 from lushan.errors import UserError
 from lushan.run.hashes import unreadable
 

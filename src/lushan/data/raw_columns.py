@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan.common import shell
 from lushan.common.arrays import pa
-from lushan.data import files
+from lushan.data import files, unpacking
 from lushan.data.classes import Classes
 from lushan.data.encode import arrow
 from lushan.data.media import Beside, Media
@@ -16,6 +18,11 @@ from lushan.data.references import Reference
 from lushan.errors import UserError
 from lushan.vision import video
 from lushan.vision.video import Sampling
+
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+"""Endings of files of JSON rows."""
+LONGEST = 60
+"""Characters of a text in a hint."""
 
 
 @dataclasses.dataclass
@@ -151,8 +158,26 @@ def strings(columns: Columns, name: str) -> pa.Array:
                 f"the {name} is missing" if value is None else f"the {name} is not text",
                 row,
                 value=value,
+                hint=_as_text(columns, name, value),
             )
     return texts_of(columns, values)
+
+
+def _as_text(columns: Columns, name: str, value: object) -> str | None:
+    """Return how a number or a list is written as a text; None for another value."""
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        text, change = " ".join(value), 'join(" ")'
+    elif isinstance(value, bool | int | float):
+        text, change = json.dumps(value), "tostring"
+    else:
+        return None
+    short = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    hint = f"Write one text: {json.dumps(short, ensure_ascii=False)}."
+    if columns.elements is not None or files.bare_suffix(columns.file) not in JSON_LINES:
+        return hint
+    program = shell.quote(f".[{json.dumps(name, ensure_ascii=False)}] |= {change}")
+    command = f"Or in all rows: jq -c {program} IN > OUT"
+    return f"{hint} {unpacking.with_names(command, columns.file)}"
 
 
 def texts_of(columns: Columns, values: Sequence[str]) -> pa.Array:

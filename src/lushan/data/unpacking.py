@@ -205,7 +205,7 @@ def with_names(hint: str, name: str | Path, ending: str | None = None) -> str:
     given = shell.quote(str(path))
     if is_packed_text and (packing := packing_of_file(path)) is not None:
         # What reads standard input takes no name.
-        hint = re.sub(r"\b(iconv|tr) (.*?) (?:< )?IN\b", rf"{packing.command} IN | \1 \2", hint)
+        hint = re.sub(r"\b(iconv|tr|jq) (.*?) (?:< )?IN\b", rf"{packing.command} IN | \1 \2", hint)
     words = {"IN": given, "OUT": shell.quote(str(new))}
     return re.sub(r"\b(IN|OUT)\b", lambda found: words[found[0]], hint)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import contextlib
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from lushan.common.wording import plural
@@ -53,6 +54,24 @@ def which(
         file=file,
         hint=f"Write {key}=NAME; {known}{more}",
     )
+
+
+@contextlib.contextmanager
+def of_one_column(columns: Collection[str]) -> Iterator[None]:
+    """Add to an error about the columns of a table that it has one, where that may be several."""
+    try:
+        yield
+    except UserError as error:
+        if len(columns) != 1 or error.line is not None or error.hint is None:
+            raise
+        raise UserError(
+            error.problem,
+            key=error.key,
+            value=error.value,
+            file=error.file,
+            hint=f"{error.hint} If this column holds several, write data.separator=MARK with what "
+            "stands between them.",
+        ) from error
 
 
 def listed(names: Collection[str]) -> str:

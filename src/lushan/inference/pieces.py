@@ -242,6 +242,8 @@ def _planned(
             # A piece alone may look otherwise than the file's first lines do.
             settled = (("separator", table.separator), ("quote", table.quote))
             overrides = [*overrides, *(f"++data.{key}='{value}'" for key, value in settled)]
+            if table.header is not None:
+                overrides.append(f"++data.header={str(table.header).lower()}")
     nested = getattr(reading.source, "each", None) is not None
     pieces = list(pieces_of(path, reading.format, table, examples if not nested else 1 << 60))
     if not pieces:

@@ -178,6 +178,36 @@ def test_a_table_without_a_header(tmp_path):
     assert [p.lines_before for p in found] == [0, 2]
 
 
+def test_what_the_first_lines_settle_holds_for_all_pieces(tmp_path):
+    # The second piece alone looks as if it had a header: `poor` stands above numbers.
+    rows = ["good,1\n", "fine,2\n", "bad,poor\n", "ill,1\n", "fine,2\n", "well,3\n"]
+    file = written(tmp_path / "rows.csv", "".join(rows))
+    alone = Table(columns=["text", "n"])
+    table = alone.settled(file)
+    _, second, _ = (p.content(file).decode() for p in pieces_of(file, "table", table, 2))
+    second += rows[4] + rows[5]
+    with pytest.raises(UserError, match=r"data\.header"):
+        alone.parse(second, file, "input", [])
+    assert table.parse(second, file, "input", []).values["n"][0] == "poor"
+    headed = written(tmp_path / "headed.csv", "sentence,score\n" + "".join(rows[:2] * 3))
+    with pytest.raises(UserError, match=r"data\.header"):
+        Table(columns=["text", "n"]).settled(headed)
+    with pytest.raises(UserError, match=r"data\.header"):
+        alone.parse(headed.read_text(), headed, "input", [])
+    table = Table(columns=["text", "n"], header=True).settled(headed)
+    assert all(p.head == b"sentence,score\n" for p in pieces_of(headed, "table", table, 2))
+
+
+def test_pieces_of_a_table_without_a_header_are_predicted(reviews_run, tmp_path):
+    rows = [f'"{text}",{number}' for number, text in enumerate(SENTENCES)]
+    file = written(tmp_path / "bare.csv", "\n".join([*rows, "bad,poor", "a,1", "b,2", "c,3"]))
+    given = {"input": file, "overrides": ["+data.columns=[sentence,n]"], "format": "table"}
+    count = predict(reviews_run, output=tmp_path / "whole.jsonl", **given)
+    pieces.predict(reviews_run, output=tmp_path / "p.jsonl", examples=len(rows), **given)
+    read = [(tmp_path / f"{n}.jsonl").read_text().splitlines() for n in ("whole", "p")]
+    assert count == len(read[0]) == len(read[1]) == len(rows) + 4
+
+
 LINES = st.lists(st.sampled_from([b"a O\n", b"\n", b" \n", b"b"]), max_size=30)
 
 

@@ -16,8 +16,8 @@ from lushan.configurable import configurable
 from lushan.data import files
 from lushan.data.encode import arrow
 from lushan.data.fields import WORDS, Fields
-from lushan.data.formats.table import separator_named
 from lushan.data.labelled import remember
+from lushan.data.separators import separator_named
 from lushan.data.source import Format, WholeFiles
 from lushan.data.tagged import TOKEN_LINES, Tagged
 from lushan.errors import UserError

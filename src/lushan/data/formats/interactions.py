@@ -20,10 +20,11 @@ from lushan.data.formats.samples import Chance, Sample
 from lushan.data.formats.table import Table
 from lushan.data.histories import How, Visits, divided, table_of
 from lushan.data.item_fields import HISTORIES, name_of
+from lushan.data.label_numbers import decimal_comma
 from lushan.data.labelled import require_column
 from lushan.data.raw_columns import Columns
 from lushan.data.source import SPLITS, Format, Source, WholeFiles, hash_json
-from lushan.data.which import first_usual, which
+from lushan.data.which import first_usual, of_one_column, which
 from lushan.errors import UserError
 from lushan.run import hashes
 
@@ -54,6 +55,7 @@ class _ItemTable(Table):
     """The table of items, whose columns have names of their own."""
 
     columns_key: ClassVar[str] = "data.item_columns"
+    header_key: ClassVar[str] = "data.item_header"
 
 
 @configurable
@@ -83,6 +85,9 @@ class Interactions(WholeFiles, _WithItems):
         cuts: For `time`: the shares of all interactions before validation and before the test.
         columns: Column names of `train`, for a file without a header.
         item_columns: Column names of `items`, for a file without a header.
+        header: Whether the first row of `train` is a header, whose names `columns` replaces; null
+            refuses a row that looks like one.
+        item_header: The same for `items` and `item_columns`.
         separator: Field separator of all tables; null detects it for each.
     """
 
@@ -100,6 +105,8 @@ class Interactions(WholeFiles, _WithItems):
     cuts: list[float] = dataclasses.field(default_factory=lambda: [0.8, 0.9])
     columns: list[str] | None = None
     item_columns: list[str] | None = None
+    header: bool | None = None
+    item_header: bool | None = None
     separator: str | None = None
 
     input_format: ClassVar[Format | None] = "jsonl"
@@ -161,6 +168,7 @@ class Interactions(WholeFiles, _WithItems):
         kind = _ItemTable if key == "items" else Table
         reader = kind(
             columns={"train": self.columns, "items": self.item_columns}.get(key),
+            header={"train": self.header, "items": self.item_header}.get(key),
             separator=self.separator,
             longest_line=self.longest_line,
             largest_file=self.largest_file,
@@ -169,6 +177,10 @@ class Interactions(WholeFiles, _WithItems):
 
     def _column(self, columns: Columns, key: str, known: Sequence[str]) -> str:
         """Return the name of a column: the one that the config names, or one of the usual names."""
+        with of_one_column(columns.values):
+            return self._found(columns, key, known)
+
+    def _found(self, columns: Columns, key: str, known: Sequence[str]) -> str:
         if (chosen := getattr(self, key)) is not None:
             require_column(chosen, list(columns.values), f"data.{key}", columns.file)
             return str(chosen)
@@ -296,7 +308,8 @@ def _number(columns: Columns, name: str, row: int) -> float:
     except (TypeError, ValueError):
         found = math.nan
     if not math.isfinite(found):
-        raise columns.fail(f"the {name} is not a number", row, value=value)
+        hint = decimal_comma(value)
+        raise columns.fail(f"the {name} is not a number", row, value=value, hint=hint)
     return found
 
 

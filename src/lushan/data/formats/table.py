@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from lushan.common.arrays import pa
 from lushan.common.override_text import typed
@@ -21,20 +18,23 @@ from lushan.data.fields import Fields
 from lushan.data.json_rows import SUFFIXES, columns_of
 from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows
+from lushan.data.separators import (
+    SAMPLE,
+    is_divided,
+    likely_separator,
+    separator_named,
+    stated_separator,
+)
 from lushan.data.source import Format, WholeFiles
-from lushan.data.which import listed
+from lushan.data.table_headers import left_out, unnamed_columns, why_header
+from lushan.data.table_rows import ragged, repeated, rows_of
+from lushan.data.which import of_one_column
 from lushan.errors import UserError
 
 PARQUET = (".parquet", ".pq")
 _ROWS = 1024
 """Rows of a Parquet file that are read at a time."""
-SAMPLE = 1000
-"""Lines that show what separates fields."""
-_TABS = (".tsv", ".tab", ".txt")
 QUOTE = '"'
-MARKS = (",", "\t", ";", "|", "::")
-"""What may separate fields, where nothing is said."""
-_STATED = re.compile(r'"?sep=([^"\w\s]|\t)"?', re.IGNORECASE)
 
 
 @configurable
@@ -50,9 +50,11 @@ class Table(Rows, WholeFiles):
     Args:
         columns: Column names for a file without a header. If the first row has exactly these names,
             it is the header.
-        header: Whether the first row is a header; null detects it, see `columns`.
+        header: Whether the first row is a header, whose names `columns` replaces. null is true
+            without `columns`; with these, a first row that looks like a header is refused.
         separator: Field separator, one or more characters. null is a tab for .tsv; else the one of
-            comma, tab, semicolon, `|` and `::` that gives most rows the same number of fields.
+            comma, tab, semicolon, `|` and `::` that gives most rows the same number of fields. In a
+            .txt the tab has precedence.
         quote: Quote character. null is `"`, or none if the separator is a tab or several
             characters. '' is none.
     """
@@ -60,6 +62,8 @@ class Table(Rows, WholeFiles):
     input_format: ClassVar[Format | None] = "table"
     columns_key: ClassVar[str] = "data.columns"
     """The config key of `columns`."""
+    header_key: ClassVar[str] = "data.header"
+    """The config key of `header`."""
 
     columns: list[str] | None = None
     header: bool | None = None
@@ -70,8 +74,11 @@ class Table(Rows, WholeFiles):
         self, split: str, name: str, notes: list[str], fields: Fields | None = None
     ) -> pa.Table:
         """Read one file."""
-        columns = self.raw_columns(self.path_of(split, name), split, notes)
-        return self.table_of(columns, split, notes, fields)
+        path = self.path_of(split, name)
+        columns = self.raw_columns(path, split, notes)
+        is_text = files.bare_suffix(path) not in (*PARQUET, *SUFFIXES)
+        with of_one_column(columns.values if is_text else ()):
+            return self.table_of(columns, split, notes, fields)
 
     def raw_columns(self, path: Path, split: str, notes: list[str]) -> Columns:
         """Return the columns of a file, by its ending."""
@@ -107,34 +114,78 @@ class Table(Rows, WholeFiles):
         if not number:
             raise files.empty(path, "the file has no rows")
         names, is_header = self.named_by(first, path, number)
-        kept: list[Sequence[str]] = [] if is_header else [first]
-        numbers = [] if is_header else [number]
-        width = len(names)
-        for number, row in rows:
-            if len(row) != width:
-                raise ragged(path, number, row, names, separator)
+        kept, numbers = ([], []) if is_header else ([first], [number])
+        for line, row in rows:
+            if len(row) != len(names):
+                raise ragged(path, line, row, names, separator)
             if is_header and row == first:
-                raise UserError(
-                    "the header is repeated here",
-                    file=path,
-                    line=number,
-                    hint="The file looks concatenated; remove this line.",
-                )
+                raise repeated(path, line)
             kept.append(row)
-            numbers.append(number)
+            numbers.append(line)
         if not kept:
             raise files.empty(path, "the file has a header but no rows")
-        return Columns(dict(zip(names, zip(*kept, strict=True), strict=True)), numbers, path)
+        if not is_header:
+            self._require_data(kept, path, number)
+        own = self._named(names, kept, numbers, path, number)
+        notes += left_out(split, len(names) - own)
+        values = zip(names[:own], zip(*kept, strict=True), strict=False)
+        return Columns(dict(values), numbers, path)
 
-    def separator_of(self, path: Path, lines: Sequence[str]) -> str:
-        """Return what stands between fields; `lines` are the first ones at least."""
+    def _named(
+        self,
+        names: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        numbers: Sequence[int],
+        path: Path,
+        line: int,
+    ) -> int:
+        """Return how many columns there are without the last ones, where these hold nothing.
+
+        Raises:
+            UserError: They have values, and no names.
+        """
+        own = len(names) - unnamed_columns(names)
+        texts = ("".join(row[own:]).strip() for row in rows)
+        filled = None
+        if own < len(names):
+            filled = next((place for place, text in enumerate(texts) if text), None)
+        if filled is None:
+            return own
+        if self.columns is not None:
+            raise self._other_width(rows[filled], path, numbers[filled])
+        if names.count("") > 1:
+            raise self._twice("", names, path, line)
+        return len(names)
+
+    def _require_data(self, rows: Sequence[Sequence[str]], path: Path, line: int) -> None:
+        """Refuse a first row that looks like a header, unless the config says that it is none."""
+        if self.header is not None:
+            return
+        if why := why_header(rows[0], rows[1 : SAMPLE + 1]):
+            raise UserError(
+                f"this row looks like a header: {why}",
+                key=self.header_key,
+                value=" | ".join(rows[0]),
+                file=path,
+                line=line,
+                hint=f"If it is one, write {self.header_key}=true: {self.columns_key} then "
+                f"replaces its names. If it is data, write {self.header_key}=false.",
+            )
+
+    def separator_of(self, path: Path, lines: Sequence[str], *, sure: bool = True) -> str:
+        """Return what stands between fields; `lines` are the first ones at least.
+
+        Raises:
+            UserError: Nothing tells which of several marks does, and it is to be `sure`.
+        """
         if self.separator is not None:
             return separator_named(self.separator)
         if lines and (stated := stated_separator(lines[0])) is not None:
             return stated
-        if files.bare_suffix(path) in _TABS:
+        suffix = files.bare_suffix(path)
+        if suffix in (".tsv", ".tab") or (suffix == ".txt" and is_divided(lines, "\t")):
             return "\t"
-        return likely_separator(lines)
+        return likely_separator(lines, path, sure=sure)
 
     def _quote(
         self, separator: str, lines: Sequence[str], split: str, notes: list[str]
@@ -162,12 +213,38 @@ class Table(Rows, WholeFiles):
         return None
 
     def settled(self, path: Path) -> Table:
-        """Return this reader with the separator and the quote that it finds in a text file."""
-        _, first = next(files.blocks(path, longest=self.longest_line), (1, ""))
-        lines = files.fields_of(first)[:SAMPLE]
+        """Return this reader with the separator, quote and header that it finds in a text file.
+
+        Raises:
+            UserError: These are unclear.
+        """
+        _, text = next(files.blocks(path, longest=self.longest_line), (1, ""))
+        lines = files.fields_of(text)[:SAMPLE]
         separator = self.separator_of(path, lines or [""])
         quote = self._quote(separator, lines, "", [])
-        return dataclasses.replace(self, separator=separator, quote=quote or "")
+        header = self.header
+        if header is None and self.columns is not None:
+            header = self._settled_header(lines, separator, quote, path)
+        return dataclasses.replace(self, separator=separator, quote=quote or "", header=header)
+
+    def _settled_header(
+        self, lines: list[str], separator: str, quote: str | None, path: Path
+    ) -> bool | None:
+        """Return whether the first of some lines are a header's; None where there are no rows."""
+        if lines and stated_separator(lines[0]) is not None:
+            lines = ["", *lines[1:]]
+        rows: list[list[str]] = []
+        line = 1
+        with contextlib.suppress(UserError):  # the last row may go on behind these lines
+            for number, row in rows_of(lines, separator, quote, path):
+                line = line if rows else number
+                rows.append(row)
+        if not rows:
+            return None
+        is_header = self.named_by(rows[0], path, line)[1]
+        if not is_header:
+            self._require_data([row for row in rows if len(row) == len(rows[0])], path, line)
+        return is_header
 
     def named_by(
         self, first: Sequence[str], path: Path, line: int = 1
@@ -190,145 +267,41 @@ class Table(Rows, WholeFiles):
                     key=self.columns_key,
                     hint=f"Write {self.columns_key}=[...], {len(first)} names.",
                 )
-            double = next((n for n in stripped if stripped.count(n) > 1), None)
+            named = stripped[: len(stripped) - unnamed_columns(stripped)]
+            double = next((n for n in named if named.count(n) > 1), None)
             if double is not None:
-                raise UserError(
-                    f"the header names {double!r} twice",
-                    file=path,
-                    line=line,
-                    hint="If the file has no header, name its "
-                    f"{plural(len(first), 'column')}: {self.columns_key}=[...].",
-                )
+                raise self._twice(double, first, path, line)
             return stripped, True
-        if len(self.columns) != len(first):
-            raise UserError(
-                f"the file has {plural(len(first), 'column')}",
-                key=self.columns_key,
-                value=self.columns,
-                file=path,
-                line=line,
-                hint=f"Name all of them, in their order; line {line} is: " + " | ".join(first),
-            )
+        own = len(self.columns)
+        if len(first) < own or any(stripped[own:]):
+            raise self._other_width(first, path, line)
         if self.header is None:
-            same = [n.lower() for n in stripped] == [n.strip().lower() for n in self.columns]
-            return self.columns, same
-        return self.columns, self.header
+            same = [n.lower() for n in stripped[:own]] == [n.strip().lower() for n in self.columns]
+        else:
+            same = self.header
+        return [*self.columns, *stripped[own:]], same
 
-
-def separator_named(name: str) -> str:
-    """Return what a config's separator stands for: `tab` is a tab.
-
-    Raises:
-        UserError: It is none.
-    """
-    known = {"tab": "\t", "\\t": "\t", "space": " "}.get(name, name)
-    if not known or "\n" in known:
-        raise UserError(
-            "the separator must have one or more characters",
-            key="data.separator",
-            value=name,
-            hint="Write ',', ';', '|', '::' or tab.",
-        )
-    return known
-
-
-def stated_separator(line: str) -> str | None:
-    """Return the separator that a first line for Excel states, such as `sep=;`; None of another."""
-    found = _STATED.fullmatch(line.removeprefix(files.MARK).rstrip("\r\n"))
-    return None if found is None else found[1]
-
-
-def likely_separator(lines: Sequence[str]) -> str:
-    """Return the mark that gives most rows as many fields: one of `MARKS`."""
-    _lift_field_limit()
-    best, count = ",", 0
-    for mark in MARKS:
-        widths = _widths(lines[:SAMPLE], mark)
-        total = widths.total()
-        del widths[1]  # no such mark in the row
-        alike = max(widths.values(), default=0)
-        if alike > count and (mark in lines[0] or 2 * alike >= total):
-            best, count = mark, alike
-    return best
-
-
-def _widths(lines: Sequence[str], mark: str) -> Counter[int]:
-    """Count the rows of each width, as far as the mark can be what separates fields."""
-    widths: Counter[int] = Counter()
-    if len(mark) > 1:
-        widths.update(len(line.split(mark)) for line in lines if line)
-        return widths
-    reader = csv.reader((f"{line}\n" for line in lines), delimiter=mark)
-    # A carriage return in a field that is quoted with another mark only; `rows_of` gives the place
-    # of one that is wrong.
-    with contextlib.suppress(csv.Error):
-        widths.update(len(row) for row in reader if row)
-    return widths
-
-
-def rows_of(
-    lines: Iterable[str], separator: str, quote: str | None, path: Path
-) -> Iterator[tuple[int, list[str]]]:
-    """(the line it starts in, its fields) of each row that is not blank."""
-    if len(separator) > 1:
-        yield from ((n, line.split(separator)) for n, line in enumerate(lines, 1) if line)
-        return
-    reader = csv.reader((f"{line}\n" for line in lines), **style_of(separator, quote))
-    start = 1
-    try:
-        for row in reader:
-            if row:
-                yield start, row
-            start = reader.line_num + 1
-    except csv.Error as error:
-        problem = str(error)
-        if "new-line character" in problem:  # all line ends were taken off before
-            raise files.lone_return(path, reader.line_num) from error
-        if "unexpected end of data" in problem:
-            problem = "a quotation mark is opened here but never closed"
-        raise UserError(
-            problem,
+    def _twice(self, name: str, first: Sequence[str], path: Path, line: int) -> UserError:
+        """The error for a header that names two columns alike."""
+        return UserError(
+            f"the header names {name!r} twice",
             file=path,
-            line=start,
-            hint="If the file has no quoted fields, write data.quote=''.",
-        ) from error
+            line=line,
+            hint=f"Name its {plural(len(first), 'column')}: {self.columns_key}=[...], with "
+            f"{self.header_key}=true if line {line} is a header, {self.header_key}=false if it is "
+            "data.",
+        )
 
-
-def fields_read(lines: Iterable[str], separator: str, quote: str | None) -> Iterator[Sequence[str]]:
-    """Yield the fields of each row, blank ones too, taking no more lines than they stand in."""
-    if len(separator) == 1:
-        yield from csv.reader(lines, **style_of(separator, quote))
-        return
-    for line in lines:
-        yield line.rstrip("\r\n").split(separator) if line.strip() else []
-
-
-def style_of(separator: str, quote: str | None) -> dict[str, Any]:
-    """Return the settings of `csv.reader` for rows of a table."""
-    _lift_field_limit()
-    style: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
-    return {"delimiter": separator, "strict": True, **style}
-
-
-def _lift_field_limit() -> None:
-    # The longest line was bounded; a quoted field may hold many.
-    csv.field_size_limit(max(csv.field_size_limit(), 1 << 30))
-
-
-def ragged(
-    path: Path, line: int, row: Sequence[str], names: Sequence[str], separator: str
-) -> UserError:
-    """The error for a row that has not as many fields as there are columns."""
-    shown = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(separator, repr(separator))
-    return UserError(
-        f"{plural(len(row), 'field')} (separated by {shown}), but the columns are {len(names)}: "
-        + listed(names),
-        file=path,
-        line=line,
-        value=separator.join(row),
-        hint="A field that contains the separator must be quoted; see data.separator and "
-        "data.quote.",
-    )
+    def _other_width(self, row: Sequence[str], path: Path, line: int) -> UserError:
+        """The error for a row of another number of fields than there are names."""
+        return UserError(
+            f"the file has {plural(len(row), 'column')}",
+            key=self.columns_key,
+            value=self.columns,
+            file=path,
+            line=line,
+            hint=f"Name all of them, in their order; line {line} is: " + " | ".join(row),
+        )
 
 
 def read_parquet(path: Path, largest: int | None = None, content: bytes | None = None) -> Columns:

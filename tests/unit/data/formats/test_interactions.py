@@ -241,5 +241,5 @@ def test_files_of_movielens_without_a_header(mark, read, refused):
 
 
 def test_the_columns_of_items_have_their_own_key(read, refused):
-    error = refused(lambda: read(movies="1|Ten|\n", item_columns=["item", "title"]))
+    error = refused(lambda: read(movies="1|Ten|x\n", item_columns=["item", "title"]))
     assert error.key == "data.item_columns"
