@@ -322,7 +322,7 @@ class Source(WithFolds, abc.ABC):
         if taken := self.taken():
             whole = found["train"]
             reading = self._reading()
-            share = reading.pop("train_share")
+            share = reading.pop("train_share", None)
             for split in ("train", *taken):
                 own = {"train_share": share} if split == "train" and share is not None else {}
                 found[split] = hash_json([split, whole, self.shares(), reading | own])
@@ -337,8 +337,12 @@ class Source(WithFolds, abc.ABC):
         return {**self._reading(), "code": code_hash("data")}
 
     def _reading(self) -> dict[str, Any]:
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        kept = {name: value for name, value in fields.items() if name not in _ELSEWHERE}
+        """Return the fields that decide what rows hold, as far as they are not the defaults.
+
+        So an option that is added later leaves the fingerprints of earlier runs as they are.
+        """
+        values = ((f, getattr(self, f.name)) for f in dataclasses.fields(self))
+        kept = {f.name: v for f, v in values if f.name not in _ELSEWHERE and v != f.default}
         kept |= {"held_out": held} if (held := self.held_out()) else {}
         return {"reader": type(self).__name__, **kept, "shares": self.shares()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
 
@@ -238,3 +239,18 @@ def test_a_share_of_training_changes_what_is_trained_on_alone(write) -> None:
 @pytest.mark.parametrize("share", [0, -0.1, 1.5])
 def test_no_share_of_training(share: float, refused) -> None:
     assert refused(SampleNER, train_share=share).key == "data.train_share"
+
+
+def test_an_option_that_is_added_later_leaves_fingerprints_as_they_are(tmp_path):
+    @dataclasses.dataclass(kw_only=True)
+    class Later(Table):
+        added: str | None = None
+
+    Later.__name__ = Table.__name__
+    path = tmp_path / "x.csv"
+    path.write_text("text,label\n" + "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(20)))
+    given = {"train": str(path), "validation": 0.2}
+    before = Table(**given).fingerprint()
+    assert Later(**given).fingerprint() == before
+    assert Later(**given, added="x").fingerprint() != before
+    assert Table(**given, label_names=["a", "b"]).fingerprint() != before
