@@ -163,11 +163,12 @@ def audited(cfg: Mapping[str, Any], threshold: float) -> Audit:
     """
     from lushan.audit.findings import audit_of
     from lushan.config.build import build, source_of
+    from lushan.data.groups import keeping
 
     source: Source = source_of(cfg)
     task: Task = build(cfg["task"])
     corpus = source.read(task.fields)
-    found = audit_of(corpus.splits, corpus.fields, corpus.notes, threshold)
+    found = audit_of(corpus.splits, corpus.fields, corpus.notes, threshold, keeping(source))
     unmeasured = list(found.unmeasured)
     if corpus.windows is not None:
         unmeasured.append("train: it is a stream, so only its first window was audited")
