@@ -34,14 +34,29 @@ def has_classes(table: pa.Table, fields: Fields) -> bool:
     return classified(table, fields) is not None
 
 
-def labels_of(corpus: Splits) -> list[str]:
+def labels_of(corpus: Splits, least: int = 1) -> list[str]:
     """Return the classes that the training split has, sorted.
 
+    Args:
+        corpus: Its splits.
+        least: How many there must be.
+
     Raises:
-        UserError: There are none, or evaluation has one that training has not.
+        UserError: There are fewer, or evaluation has one that training has not.
     """
-    if corpus.labels is not None:
-        return corpus.labels
+    labels = _labels_of(corpus) if corpus.labels is None else corpus.labels
+    if len(labels) < least:
+        raise UserError(
+            f"every example of the training split has the label {labels[0]!r}, so there is nothing "
+            "to learn",
+            file=corpus.splits["train"].column("file")[0].as_py(),
+            hint="Check data.label. Of images or texts in folders, data.train is the folder with a "
+            "folder for each class.",
+        )
+    return labels
+
+
+def _labels_of(corpus: Splits) -> list[str]:
     if "train" not in corpus.splits:
         raise UserError(
             "labels come from the training split, but there is none",

@@ -149,7 +149,7 @@ class LabelTask(Task):
         if self.kind == "regression":
             self.restore({"labels": []})
             return
-        self.labels = labels_of(corpus)
+        self.labels = labels_of(corpus, least=2 if self.kind == "single" else 1)
         self.restore({"labels": self.labels, "weights": self._weights(corpus)})
 
     def _weights(self, corpus: Corpus) -> list[float] | None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from lushan.common.arrays import pa
 from lushan.configurable import configurable
-from lushan.data import files
+from lushan.data import class_folders, files
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields, Image, Label, Text
 from lushan.data.media import Media
@@ -49,12 +49,14 @@ class Folder(Source):
         """Read one split."""
         media = self._media(split, name)
         names = _images(media, f"data.{split}")
+        class_folders.require_one_split(names, media.place, split, name)
         found = _table(media.place, names, [media.files[name] for name in names])
         if fields is not None and "text" in fields:
             texts = arrow.texts([_text(media, name, split) for name in names])
             found = found.add_column(2, "text", texts)
         if fields is not None and "label" not in fields:
             return found
+        notes += class_folders.notes_on_empty(names, media.place, split, "image")
         labels = arrow.texts([_class(media, name, split) for name in names])
         return found.add_column(2, "label", labels)
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from lushan.common.arrays import pa
 from lushan.common.wording import plural
 from lushan.configurable import configurable
-from lushan.data import files
+from lushan.data import class_folders, files
 from lushan.data.encode import arrow
 from lushan.data.fields import LABELLED, Fields
 from lushan.data.source import Format, Source, hash_json
@@ -53,6 +53,8 @@ class TextFolder(Source):
         """Read one split."""
         del fields
         place, found = self._files(split, name)
+        class_folders.require_one_split(found, place, split, name)
+        notes += class_folders.notes_on_empty(found, place, split, "text")
         kept, labels = [], []
         for path in found:
             parents = PurePosixPath(path).parts[:-1]
