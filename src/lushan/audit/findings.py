@@ -45,6 +45,7 @@ class Audit:
         unknown: Characters that the tokenizer does not know, by split.
         apart: Scores of a run on entities that train has and has not, by split.
         unmeasured: What could not be audited, and why.
+        refused: What training refuses the data for; None where it does not.
     """
 
     splits: dict[str, int]
@@ -60,6 +61,7 @@ class Audit:
     unknown: list[Unknown] = dataclasses.field(default_factory=list)
     apart: list[Apart] = dataclasses.field(default_factory=list)
     unmeasured: list[str] = dataclasses.field(default_factory=list)
+    refused: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The whole in plain values, what matters first."""
@@ -128,6 +130,8 @@ def parts_of(
 
 def findings(audit: Audit) -> Iterator[str]:
     """One sentence for each thing that is there and better were not; none where all is well."""
+    if audit.refused:
+        yield f"train refuses this data: {audit.refused}"
     yield from _of_duplicates(audit.duplicates)
     yield from (part.sentence for part in audit.parts)
     if audit.contradictions:
