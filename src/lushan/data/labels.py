@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from lushan.common.arrays import pa
+from lushan.common.override_text import typed
 from lushan.data.field_roles import targets
 from lushan.data.field_tables import classes, classified, distinct_classes
 from lushan.data.fields import Fields
+from lushan.data.label_names import KEY
 from lushan.data.which import listed
 from lushan.errors import UserError, did_you_mean, shorten
+
+LONGEST_OPTION = 120
+"""Characters of an option that a hint writes out."""
 
 
 class Splits(Protocol):
@@ -27,6 +32,10 @@ class Splits(Protocol):
     @property
     def labels(self) -> list[str] | None:
         """All labels; None where they are not known yet."""
+
+    @property
+    def named(self) -> Sequence[str]:
+        """Labels that evaluation may have without the training split."""
 
 
 def has_classes(table: pa.Table, fields: Fields) -> bool:
@@ -78,8 +87,10 @@ def _labels_of(corpus: Splits) -> list[str]:
             file=file,
             hint="For numbers, use task.kind=regression.",
         )
-    labels = sorted(distinct_classes(train, fields))
-    if not labels:
+    learned = distinct_classes(train, fields)
+    everywhere = [distinct_classes(table, fields) for table in corpus.splits.values()]
+    labels = sorted(learned.union(*everywhere).intersection(learned.union(corpus.named)))
+    if not learned:
         raise UserError(found[1].empty, file=file, hint=f"Check {found[1].setting}.")
     for split, table in corpus.splits.items():
         require_known(split, table, fields, labels)
@@ -102,9 +113,14 @@ def _unknown(
         for label in row
         if label in strange
     )
+    every = sorted(strange.union(labels))
+    option = typed(KEY, every)
+    if len(option) > LONGEST_OPTION:
+        option = f"{KEY}=[...], with all {len(every):,} labels"
+    near = did_you_mean(label, labels) or f"train has: {listed(labels)}."
     return UserError(
         f"the label {shorten(label)} of the {split} split never occurs in train",
         file=table.column("file")[number].as_py(),
         line=table.column("line")[number].as_py(),
-        hint=did_you_mean(label, labels) or f"train has: {listed(labels)}.",
+        hint=f"{near} To evaluate it all the same, although it cannot be learned: {option}.",
     )

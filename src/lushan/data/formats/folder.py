@@ -12,6 +12,7 @@ from lushan.configurable import configurable
 from lushan.data import class_folders, files
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields, Image, Label, Text
+from lushan.data.label_names import WithLabelNames
 from lushan.data.media import Media
 from lushan.data.references import Reference, structs
 from lushan.data.source import Format, Source, hash_json
@@ -27,7 +28,7 @@ TEXT = ".txt"
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class Folder(Source):
+class Folder(WithLabelNames, Source):
     """Images whose class is the name of the folder that they lie in.
 
     A split is a folder, or a tar or zip archive, below `dir`. A file `NAME.cls` beside `NAME.png`

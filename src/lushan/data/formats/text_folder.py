@@ -13,6 +13,7 @@ from lushan.configurable import configurable
 from lushan.data import class_folders, files
 from lushan.data.encode import arrow
 from lushan.data.fields import LABELLED, Fields
+from lushan.data.label_names import WithLabelNames
 from lushan.data.source import Format, Source, hash_json
 from lushan.data.which import listed
 from lushan.errors import UserError
@@ -26,7 +27,7 @@ UNLABELLED = ("unsup", "unlabeled", "unlabelled")
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class TextFolder(Source):
+class TextFolder(WithLabelNames, Source):
     """Texts, a file each, whose class is the name of the folder that they lie in.
 
     A split is a folder below `dir`, such as `train` with `train/pos/0.txt` and `train/neg/0.txt`.
