@@ -13,12 +13,11 @@ from lushan.data import class_folders, files
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields, Image, Label, Text
 from lushan.data.label_names import WithLabelNames
-from lushan.data.media import Media
+from lushan.data.media import ENDINGS, Media
 from lushan.data.references import Reference, structs
 from lushan.data.source import Format, Source, hash_json
 from lushan.errors import UserError
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 CLASS = ".cls"
 """Ending of the file beside an image that holds its class, as in archives of WebDataset."""
