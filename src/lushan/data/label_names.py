@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
+from lushan.common.arrays import pa
 from lushan.data.field_tables import classes, classified, distinct_classes
 from lushan.data.fields import Fields, Tags
 from lushan.data.which import listed
 from lushan.text.tags import is_tag
 
-if TYPE_CHECKING:
-    from lushan.data.source import Corpus
-
 KEY = "data.label_names"
+
+
+class Named(Protocol):
+    """Examples by split, as a corpus has them (`lushan.data.source`)."""
+
+    splits: dict[str, pa.Table]
+    fields: Fields
+    notes: list[str]
+    named: Sequence[str]
+
+
+C = TypeVar("C", bound=Named)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -30,7 +40,7 @@ class WithLabelNames:
     label_names: list[str] | None = None
 
 
-def with_named(corpus: Corpus, source: object) -> Corpus:
+def with_named(corpus: C, source: object) -> C:
     """Let a corpus know the labels that its config names, and note those that train never has."""
     names = source.label_names if isinstance(source, WithLabelNames) else None
     corpus.named = _classes_of(names or (), corpus.fields)
@@ -44,7 +54,7 @@ def _classes_of(names: Sequence[str], fields: Fields) -> list[str]:
     return list(names if tags is None or not all(map(is_tag, names)) else tags.classes(names))
 
 
-def _unlearned(corpus: Corpus) -> Iterator[str]:
+def _unlearned(corpus: Named) -> Iterator[str]:
     train = corpus.splits.get("train")
     if not corpus.named or train is None or classified(train, corpus.fields) is None:
         return
