@@ -20,7 +20,7 @@ LARGEST = 1 << 25
 """Bytes of the different texts of a field up to which they are compared."""
 Keeping = Callable[[str, str], str | None]
 """(split, field) -> the override that keeps rows with one value of a field in one split; None where
-there is none."""
+there is none. Of parts of a field, such as images of a dialogue, no field is named."""
 Units = list[list[object]]
 """What each row has of a field: its text, or each of its images."""
 
@@ -82,19 +82,23 @@ def shared_parts(
             found += [(False, part) for part in _compared(name, _several(name), several, copies)]
     if keeping is None:
         return [part for _, part in found]
-    return list(_with_one_override(found, keeping))
+    return list(_with_one_override(found, there, keeping))
 
 
 def _with_one_override(
-    found: Sequence[tuple[bool, SharedPart]], keeping: Keeping
+    found: Sequence[tuple[bool, SharedPart]], fields: Fields, keeping: Keeping
 ) -> Iterator[SharedPart]:
     """Yield all, with the override of one field: images before texts, then what is shared most."""
     chosen: dict[str, SharedPart] = {}
     for _, part in sorted(found, key=lambda one: (not one[0], -one[1].shared / one[1].total)):
         chosen.setdefault(part.split, part)
-    for _, part in found:
-        best = part is chosen[part.split]
-        yield dataclasses.replace(part, keeping=keeping(part.split, part.field)) if best else part
+    for is_media, part in found:
+        if part is not chosen[part.split]:
+            yield part
+            continue
+        inside = is_media and not isinstance(fields[part.field], Image)  # of a dialogue, say
+        override = keeping(part.split, "" if inside else part.field)
+        yield dataclasses.replace(part, keeping=override)
 
 
 def _compared(

@@ -19,6 +19,7 @@ from lushan.config.compose import built_in_conf, compose
 from lushan.data.field_roles import inputs
 from lushan.data.field_tables import present
 from lushan.data.fields import DIALOGUES, Fields, Image, Messages, Text
+from lushan.data.groups import keeping
 from lushan.data.item_fields import HISTORIES
 from lushan.data.media_fields import Content, Video, structs
 from lushan.data.messages import Message, message_lists
@@ -200,6 +201,32 @@ def test_a_share_that_leaks_is_noted_with_what_keeps_it_together(
     together = check(compose([*given, f"data.group={column}"]))
     assert not [n for n in build_components(together, source_of(together)).notes if what in n]
     assert not [n for n in audited(together, 0.8).to_dict()["findings"] if f"{what} are" in n]
+
+
+def test_the_column_of_whole_dialogues_keeps_no_image_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    captions(tmp_path)
+    rows = [
+        {"image": f"{n}.png", "conversations": [*said(f"<image>\nwhat {n} {q}?", f"{q}")]}
+        for n in range(6)
+        for q in range(5)
+    ]
+    (tmp_path / "llava.json").write_text(json.dumps(rows))
+    given = ("data=chat", "data.train=llava.json", "data.media=images", "data.validation=0.2")
+    cfg = check(compose(["task=chat", *given]))
+    source = source_of(cfg)
+    corpus = source.read(build(cfg["task"]).fields)
+    (note,) = notes_of(corpus.splits, corpus.fields, [], keeping(source))
+    assert note.endswith(
+        "validation images are also in train; data.group=COLUMN keeps them together"
+    )
+    assert source_of(check(compose(["task=chat", *given, "data.group=image"]))).read(DIALOGUES)
+
+
+def said(*texts: str) -> list[dict]:
+    return [{"from": who, "value": t} for who, t in zip(("human", "gpt"), texts, strict=True)]
 
 
 def test_splits_that_are_files_are_noted_without_an_option_that_could_not_help(
