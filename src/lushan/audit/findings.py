@@ -8,13 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from lushan.audit import accidents, duplicates, entities, labels, near, shared, texts
+from lushan.audit import accidents, duplicates, entities, labels, near, parts, shared, texts
 from lushan.audit.accidents import Accident
 from lushan.audit.apart import Apart
 from lushan.audit.duplicates import Duplicates
 from lushan.audit.entities import Unseen
 from lushan.audit.labels import Contradiction, Drift, Labels
 from lushan.audit.lengths import Lengths, Unknown
+from lushan.audit.parts import Keeping, SharedPart
 from lushan.common.wording import plural
 from lushan.data.field_roles import required
 from lushan.data.fields import Fields
@@ -35,6 +36,7 @@ class Audit:
         kind: What the rows are: `tokens`, `text`, `pairs`, `messages`.
         notes: Notes of the source, but for what is counted here.
         duplicates: Copies and near-duplicates.
+        parts: Values of single inputs that splits share with train.
         labels: None where rows have none.
         contradictions: Texts that have two labels.
         unseen: Entities that train does not have, by split.
@@ -43,12 +45,14 @@ class Audit:
         unknown: Characters that the tokenizer does not know, by split.
         apart: Scores of a run on entities that train has and has not, by split.
         unmeasured: What could not be audited, and why.
+        refused: What training refuses the data for; None where it does not.
     """
 
     splits: dict[str, int]
     kind: str
     notes: list[str]
     duplicates: Duplicates
+    parts: list[SharedPart]
     labels: Labels | None
     contradictions: list[Contradiction]
     unseen: list[Unseen]
@@ -57,6 +61,7 @@ class Audit:
     unknown: list[Unknown] = dataclasses.field(default_factory=list)
     apart: list[Apart] = dataclasses.field(default_factory=list)
     unmeasured: list[str] = dataclasses.field(default_factory=list)
+    refused: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The whole in plain values, what matters first."""
@@ -68,8 +73,16 @@ def audit_of(
     fields: Fields,
     notes: list[str],
     threshold: float = near.THRESHOLD,
+    keeping: Keeping | None = None,
 ) -> Audit:
     """Audit what needs no tokenizer.
+
+    Args:
+        splits: Name to table.
+        fields: What their columns hold.
+        notes: Of the source.
+        threshold: Of near-duplicates.
+        keeping: What would keep values of a field in one split.
 
     Raises:
         UserError: There is more text than the memory should hold.
@@ -93,6 +106,7 @@ def audit_of(
         kind=", ".join(required(fields)),
         notes=shared.others_of(notes),
         duplicates=duplicates.duplicates_of(splits, forms, threshold),
+        parts=parts_of(splits, fields, keeping),
         labels=labels.labels_of(splits, fields),
         contradictions=labels.contradictions_of(splits, forms),
         unseen=entities.unseen_of(splits, fields),
@@ -101,12 +115,25 @@ def audit_of(
     )
 
 
+def parts_of(
+    splits: Mapping[str, pa.Table], fields: Fields, keeping: Keeping | None
+) -> list[SharedPart]:
+    """Return what splits share with train, beside whole rows."""
+    if "train" not in splits:
+        return []
+    copies = shared.copies_of_train(splits, fields)
+    return parts.shared_parts(splits, fields, copies, keeping)
+
+
 # What matters, in sentences
 
 
 def findings(audit: Audit) -> Iterator[str]:
     """One sentence for each thing that is there and better were not; none where all is well."""
+    if audit.refused:
+        yield f"train refuses this data: {audit.refused}"
     yield from _of_duplicates(audit.duplicates)
+    yield from (part.sentence for part in audit.parts)
     if audit.contradictions:
         rows = sum(found.rows for found in audit.contradictions)
         count = len(audit.contradictions)

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from lushan.audit.apart import Apart
     from lushan.audit.findings import Audit
     from lushan.audit.lengths import Encode, Lengths
+    from lushan.data.processing import Processor
     from lushan.data.source import Corpus, Source
     from lushan.tasks.base import Task
     from lushan.tasks.batches import Limits
 
 WHOLE = 1 << 20
 """Tokens of a feature that holds all of a text."""
+MEASURED = "lengths and unknown characters"
+"""What takes the task's own reading of the data."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -62,8 +65,9 @@ def audit(
 ) -> None:
     """Audit a data set: duplicates, labels, lengths, unseen entities, damaged characters.
 
-    Reads the data that `lushan train` would read with the same overrides, and trains nothing.
-    Compares lengths, in the task's own encoding, with the model's limit.
+    Reads and encodes the data that `lushan train` would read with the same overrides, and trains
+    nothing. What training would refuse is reported, and the exit code is 2. Compares lengths, in
+    the task's own encoding, with the model's limit.
     """
     if not 0 < threshold <= 1:
         raise UserError("must be above 0 and at most 1", key="--threshold", value=threshold)
@@ -84,6 +88,8 @@ def audit(
         command = ["audit", *(given if run is None else ["--run", str(run)])]
         write_page(output, page.page(found, command))
         hint(f"page: {output}")
+    if found.refused is not None:
+        raise typer.Exit(2)
 
 
 def config_of(overrides: Sequence[str], run: Path | None) -> dict[str, Any]:
@@ -163,37 +169,61 @@ def audited(cfg: Mapping[str, Any], threshold: float) -> Audit:
     """
     from lushan.audit.findings import audit_of
     from lushan.config.build import build, source_of
+    from lushan.data.groups import keeping
+    from lushan.engine import components
 
     source: Source = source_of(cfg)
     task: Task = build(cfg["task"])
     corpus = source.read(task.fields)
-    found = audit_of(corpus.splits, corpus.fields, corpus.notes, threshold)
+    found = audit_of(corpus.splits, corpus.fields, corpus.notes, threshold, keeping(source))
     unmeasured = list(found.unmeasured)
     if corpus.windows is not None:
         unmeasured.append("train: it is a stream, so only its first window was audited")
+    found = dataclasses.replace(found, unmeasured=unmeasured)
     try:
-        return dataclasses.replace(
-            found, unmeasured=unmeasured, **measured(cfg, source, corpus, task)
-        )
+        task.prepare(corpus)
     except UserError as error:
-        reason = f"lengths and unknown characters: {error}"
-        return dataclasses.replace(found, unmeasured=[*unmeasured, reason])
+        return refused(found, error)
+    try:
+        processor, limits = reader_of(cfg, source, corpus, task)
+    except UserError as error:
+        return dataclasses.replace(
+            found, unmeasured=[*unmeasured, f"{MEASURED}: {in_one_line(error)}"]
+        )
+    cache = Path(cfg["paths"]["cache_dir"]) / "encoded"
+    try:
+        encoded = components.encode_all(corpus, source, task, processor, limits, cache)
+    except UserError as error:
+        return refused(found, error)
+    notes = [*found.notes, *components.encoding_notes(task, encoded)]
+    more = measured(corpus, task, processor, limits)
+    return dataclasses.replace(found, notes=notes, **more)
 
 
-def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus, task: Task) -> dict[str, Any]:
-    """Measure what takes a tokenizer: lengths against the limit, and unknown characters.
+def refused(found: Audit, error: UserError) -> Audit:
+    """Return an audit of data that the task refuses."""
+    unmeasured = [*found.unmeasured, f"{MEASURED}: train refuses this data"]
+    return dataclasses.replace(found, refused=in_one_line(error), unmeasured=unmeasured)
+
+
+def in_one_line(error: UserError) -> str:
+    """Return a mistake and its hint as sentences."""
+    return str(error).replace("\n  ", ". ")
+
+
+def reader_of(
+    cfg: Mapping[str, Any], source: Source, corpus: Corpus, task: Task
+) -> tuple[Processor, Limits]:
+    """Return the processor that reads examples, and the longest that the model reads.
 
     Raises:
-        UserError: There is no such tokenizer or model, or the task cannot read this data.
+        UserError: There is no such tokenizer or model.
     """
-    from lushan.audit.lengths import unknown_characters
     from lushan.config.build import build
-    from lushan.data.processing import tokenizer_of
     from lushan.engine import components
     from lushan.engine.quieting import quiet_lightning
 
     quiet_lightning()
-    task.prepare(corpus)
     processor = build(
         cfg["processor"],
         texts=corpus.train_texts,
@@ -201,11 +231,20 @@ def measured(cfg: Mapping[str, Any], source: Source, corpus: Corpus, task: Task)
     )
     task.use(processor)
     limits = components.limits_of(source, components.make_encoder(cfg, task, processor))
+    return processor, limits
+
+
+def measured(corpus: Corpus, task: Task, processor: Processor, limits: Limits) -> dict[str, Any]:
+    """Measure what takes a tokenizer: lengths against the limit, and unknown characters."""
+    from lushan.audit.lengths import unknown_characters
+    from lushan.data.processing import tokenizer_of
+
     tokenizer = tokenizer_of(processor)
     if tokenizer is None:  # lengths and characters are of text
         return {}
     known = functools.partial(knows, tokenizer)
-    found = {"unknown": unknown_characters(corpus.splits, corpus.fields, known)}
+    read = {name: field for name, field in corpus.fields.items() if not field.is_name}
+    found = {"unknown": unknown_characters(corpus.splits, read, known)}
     if "cut" not in task.schema.names:  # nothing that it reads is truncated
         return found
     lengths = [lengths_in(split, corpus, task, tokenizer, limits) for split in corpus.splits]

@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 
 from lushan.common.arrays import pa
 from lushan.data.encode import arrow
-from lushan.data.fields import Field
+from lushan.data.fields import Field, Fields, Text
 from lushan.data.raw_columns import Columns, halves
 from lushan.errors import UserError
+
+IMPOSSIBLE = "is_impossible"
+"""The field by which SQuAD 2.0 states that a question has no answer."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,7 @@ class Answers(Field):
     def read(self, columns: Columns, name: str) -> pa.Array:
         """Return answers as lists of structs; both forms that SQuAD has in files are read."""
         rows = [_answers(columns, row, value) for row, value in enumerate(columns.values[name])]
+        _require_some(columns, rows)
         flat = [answer for row in rows for answer in row]
         try:
             texts = arrow.texts([text for text, _ in flat])
@@ -41,6 +45,14 @@ class Answers(Field):
             raise halves(columns, [[text for text, _ in row] for row in rows]) from error
         starts = arrow.numbers([start for _, start in flat], pa.int64())
         return arrow.lists(rows, pa.StructArray.from_arrays([texts, starts], ["text", "start"]))
+
+
+QUESTIONS: Fields = {
+    "question": Text(names=("query", "query_text")),
+    "context": Text(names=("passage", "paragraph", "context_text")),
+    "answers": Answers(),
+}
+"""Questions on contexts, and the spans of these that answer them."""
 
 
 def _answers(columns: Columns, row: int, value: object) -> list[tuple[str, int]]:
@@ -57,6 +69,21 @@ def _answers(columns: Columns, row: int, value: object) -> list[tuple[str, int]]
             "docs/forms.md shows how to compute answer_start from the texts.",
         )
     return [(pair["text"], pair["answer_start"]) for pair in pairs if pair["text"].strip()]
+
+
+def _require_some(columns: Columns, rows: Sequence[Sequence[object]]) -> None:
+    """Refuse a file without any answer, as test splits whose answers are kept secret have none.
+
+    Evaluated, each would count as "no answer". Rows may state that they have none.
+    """
+    if not rows or any(rows) or all(columns.values.get(IMPOSSIBLE, [False])):
+        return
+    raise columns.fail(
+        "the answers are missing: no row of this file has one",
+        0,
+        hint="If the test split has no answers, write data.test=null. A question that cannot be "
+        f"answered has {IMPOSSIBLE}: true.",
+    )
 
 
 def _paired(texts: object, starts: object) -> list[Any] | None:

@@ -73,6 +73,9 @@ class Field(Stored[Any], abc.ABC):
     setting: ClassVar[str] = "data.label"
     """The key that names the column of a target."""
 
+    is_name: ClassVar[bool] = False
+    """Whether its texts are names of things, such as users and items, which nobody reads."""
+
     def texts(self, value: Any) -> Sequence[str]:
         """Return the texts that a value holds: what a tokenizer learns and an audit reads."""
         return ()

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from lushan.common.arrays import pa
-from lushan.data.labelled import require_column
+from lushan.common.override_text import typed
+from lushan.data.labelled import remembered, require_column
 from lushan.data.raw_columns import Columns, texts_of
 from lushan.data.splits import GROUP
+
+if TYPE_CHECKING:
+    from lushan.data.source import Source
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -37,3 +43,21 @@ class WithGroup:
                     f"the {self.group}, the group that keeps rows together, is missing", row
                 )
         return table.append_column(GROUP, texts_of(columns, [str(value) for value in values]))
+
+
+def keeping(source: Source) -> Callable[[str, str], str | None]:
+    """Return what keeps rows with the same value of a field in one split.
+
+    Returns:
+        From a split and a field to the override; None where no option of the source does.
+    """
+    columns = remembered(source)
+
+    def found(split: str, field: str) -> str | None:
+        grouped = isinstance(source, WithGroup) and source.group is None
+        if not grouped or split not in source.taken():
+            return None
+        column = columns.get(field)
+        return typed("data.group", column if isinstance(column, str) else "COLUMN")
+
+    return found

@@ -33,10 +33,18 @@ def name_of(value: object) -> str | None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class User(Text):
+    """A user by its id."""
+
+    is_name: ClassVar[bool] = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Items(Texts):
     """Items by their ids, in order, the latest last."""
 
     target: bool = False
+    is_name: ClassVar[bool] = True
     what: ClassVar[str] = "list of items"
     sources: ClassVar[str] = "data=interactions."
 
@@ -114,10 +122,10 @@ def features_of(values: Sequence[str]) -> list[dict[str, list[float]]]:
     return [parse_json(value) for value in values]
 
 
-HISTORIES: Fields = {"user": Text(optional=True), "history": Items(), "target": Items(target=True)}
+HISTORIES: Fields = {"user": User(optional=True), "history": Items(), "target": Items(target=True)}
 """What a user has had, and what came next."""
 CANDIDATES: Fields = {
-    "user": Text(optional=True),
+    "user": User(optional=True),
     "candidates": Items(),
     "features": Features(),
     "target": Items(target=True),

@@ -11,6 +11,7 @@ from lushan.common.arrays import pa
 from lushan.data.classes import LabelReader, label_text
 from lushan.data.encode import arrow
 from lushan.data.fields import LABEL_FIELDS, LABELLED, Field, Fields, Labels, Number
+from lushan.data.label_names import WithLabelNames
 from lushan.data.label_numbers import means_none, numbers_of, remark
 from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
 from lushan.data.which import first_usual, listed, which, without_header
@@ -41,7 +42,7 @@ _UNLABELLED = (
 
 
 @dataclasses.dataclass(kw_only=True)
-class Labelled:
+class Labelled(WithLabelNames):
     """Options of a source that reads labelled texts.
 
     Args:
@@ -50,7 +51,6 @@ class Labelled:
             it by name.
         id: Column of the ids of examples; null uses line numbers.
         label_separator: Separator of several labels in one field, such as `,`.
-        label_names: Names of labels that are numbers from 0 or indicators.
         multi_hot: Whether lists of labels are indicators, with 0 or 1 for each label; null detects
             it from the values.
         unlabelled: How to handle rows without a label: `refuse` the file, or `drop` them with a
@@ -62,7 +62,6 @@ class Labelled:
     label: str | list[str] | None = None
     id: str | None = "id"
     label_separator: str | None = None
-    label_names: list[str] | None = None
     multi_hot: bool | None = None
     unlabelled: Literal["refuse", "drop"] = "refuse"
     no_label: list[str] | None = None

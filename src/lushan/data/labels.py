@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from lushan.common.arrays import pa
+from lushan.common.override_text import typed
 from lushan.data.field_roles import targets
 from lushan.data.field_tables import classes, classified, distinct_classes
 from lushan.data.fields import Fields
+from lushan.data.label_names import KEY
 from lushan.data.which import listed
 from lushan.errors import UserError, did_you_mean, shorten
+
+LONGEST_OPTION = 120
+"""Characters of an option that a hint writes out."""
 
 
 class Splits(Protocol):
@@ -28,20 +33,39 @@ class Splits(Protocol):
     def labels(self) -> list[str] | None:
         """All labels; None where they are not known yet."""
 
+    @property
+    def named(self) -> Sequence[str]:
+        """Labels that evaluation may have without the training split."""
+
 
 def has_classes(table: pa.Table, fields: Fields) -> bool:
     """Return whether a table has a target that is made of classes."""
     return classified(table, fields) is not None
 
 
-def labels_of(corpus: Splits) -> list[str]:
+def labels_of(corpus: Splits, least: int = 1) -> list[str]:
     """Return the classes that the training split has, sorted.
 
+    Args:
+        corpus: Its splits.
+        least: How many there must be.
+
     Raises:
-        UserError: There are none, or evaluation has one that training has not.
+        UserError: There are fewer, or evaluation has one that training has not.
     """
-    if corpus.labels is not None:
-        return corpus.labels
+    labels = _labels_of(corpus) if corpus.labels is None else corpus.labels
+    if len(labels) < least:
+        raise UserError(
+            f"every example of the training split has the label {labels[0]!r}, so there is nothing "
+            "to learn",
+            file=corpus.splits["train"].column("file")[0].as_py(),
+            hint="Check data.label. Of images or texts in folders, data.train is the folder with a "
+            "folder for each class.",
+        )
+    return labels
+
+
+def _labels_of(corpus: Splits) -> list[str]:
     if "train" not in corpus.splits:
         raise UserError(
             "labels come from the training split, but there is none",
@@ -63,8 +87,10 @@ def labels_of(corpus: Splits) -> list[str]:
             file=file,
             hint="For numbers, use task.kind=regression.",
         )
-    labels = sorted(distinct_classes(train, fields))
-    if not labels:
+    learned = distinct_classes(train, fields)
+    everywhere = [distinct_classes(table, fields) for table in corpus.splits.values()]
+    labels = sorted(learned.union(*everywhere).intersection(learned.union(corpus.named)))
+    if not learned:
         raise UserError(found[1].empty, file=file, hint=f"Check {found[1].setting}.")
     for split, table in corpus.splits.items():
         require_known(split, table, fields, labels)
@@ -87,9 +113,14 @@ def _unknown(
         for label in row
         if label in strange
     )
+    every = sorted(strange.union(labels))
+    option = typed(KEY, every)
+    if len(option) > LONGEST_OPTION:
+        option = f"{KEY}=[...], with all {len(every):,} labels"
+    near = did_you_mean(label, labels) or f"train has: {listed(labels)}."
     return UserError(
         f"the label {shorten(label)} of the {split} split never occurs in train",
         file=table.column("file")[number].as_py(),
         line=table.column("line")[number].as_py(),
-        hint=did_you_mean(label, labels) or f"train has: {listed(labels)}.",
+        hint=f"{near} To evaluate it all the same, although it cannot be learned: {option}.",
     )

@@ -22,9 +22,12 @@ from lushan.data import files, unpacking
 from lushan.data.references import Reference
 from lushan.errors import UserError, first_line, one_of
 from lushan.run import hashes, inside
+from lushan.vision import video
 from lushan.vision.video import Sampling
 
 KEY = "data.media"
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+"""Of images."""
 MOST_NAMES = 1000
 """Names that are inspected for a hint."""
 MOST_TEXT = 1 << 20
@@ -60,6 +63,7 @@ class Media:
 
     def __init__(self, place: Path, largest: int | None = None, key: str = KEY) -> None:
         self.place, self.largest, self.key = place, largest, key
+        self._folders: dict[str, dict[str, list[str]]] = {}
         if not place.exists():
             raise UserError(
                 "the folder or archive does not exist",
@@ -71,8 +75,10 @@ class Media:
     def find(self, name: str) -> Reference | None:
         """Return an image by its name; None where there is none.
 
-        A name is a path below the place; in an archive the last part of the path is enough where
-        only one member has it. What lies outside, or is hidden, is not there.
+        A name is a path below the place, or below the folder that it lies in. Its ending may be
+        missing where one image has the rest of the name, and it may be written as on Windows. In an
+        archive the last part of the path is enough where only one member has it. What lies outside,
+        or is hidden, is not there.
 
         Raises:
             UserError: The place cannot be read, or a link in it leads out of it.
@@ -80,12 +86,52 @@ class Media:
         path = Path(name)
         below = path.relative_to(self.place) if path.is_relative_to(self.place) else path
         key = posixpath.normpath(below.as_posix())
-        if self.place.is_dir():
-            with contextlib.suppress(OSError, ValueError):  # no path at all, or too long for one
-                return self._on_disk(key)
-            return None
+        keys = [key, posixpath.normpath(key.replace("\\", "/"))]
+        own, _, rest = keys[-1].partition("/")
+        keys += [rest] if rest and own == self._name else []
+        with contextlib.suppress(OSError, ValueError):  # no path at all, or too long for one
+            exact = self._on_disk if self.place.is_dir() else self._member
+            found = (exact(key) for key in dict.fromkeys(keys))
+            completed = (exact(name) for key in keys[1:] for name in self._completed(key))
+            return next(filter(None, itertools.chain(found, completed)), None)
+        return None
+
+    @functools.cached_property
+    def _name(self) -> str:
+        """The last part of the place's path, of an archive without its endings."""
+        name = self.place.absolute().name
+        return name if self.place.is_dir() else name.partition(".")[0]
+
+    def _member(self, key: str) -> Reference | None:
         places = self._by_last_part.get(key, [])
         return self.files.get(places[0] if key not in self.files and len(places) == 1 else key)
+
+    def _completed(self, key: str) -> list[str]:
+        """Return a name with the ending that it lacks, where one image can be meant."""
+        folder, _, stem = key.rpartition("/")
+        if not stem or not inside.is_bound(key):
+            return []
+        found = self._stems(folder).get(stem, [])
+        if not found and not folder and not self.place.is_dir():
+            found = [n for names in self._by_last_part.values() for n in names if _stem(n) == stem]
+        return found if len(found) == 1 else []
+
+    def _stems(self, folder: str) -> dict[str, list[str]]:
+        """Return the images right in a folder, by their names without the ending."""
+        if folder not in self._folders:
+            found: dict[str, list[str]] = {}
+            for name in self._names_in(folder):
+                if (stem := _stem(name)) is not None:
+                    found.setdefault(stem, []).append(posixpath.join(folder, name))
+            self._folders[folder] = found
+        return self._folders[folder]
+
+    def _names_in(self, folder: str) -> list[str]:
+        if not self.place.is_dir():
+            return [posixpath.basename(n) for n in self.files if posixpath.dirname(n) == folder]
+        path = self.place / folder
+        is_there = path.is_dir() and inside.is_inside(path, self.place)
+        return [file.name for file in path.iterdir()] if is_there else []
 
     def _on_disk(self, key: str) -> Reference | None:
         path = self.place / key
@@ -266,6 +312,12 @@ def beside(
     path = Path(file)
     place = path.parent if path.is_file() else Path.cwd()
     return Beside(Media(place), other, sampling or Sampling())
+
+
+def _stem(name: str) -> str | None:
+    """Return the last part of a path without its ending; None where it is no image's or video's."""
+    stem, ending = posixpath.splitext(posixpath.basename(name))
+    return stem if ending.lower() in (*ENDINGS, *video.ENDINGS) else None
 
 
 def _is_hidden(name: str) -> bool:

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
@@ -25,6 +25,7 @@ from lushan.data.field_roles import tagged
 from lushan.data.field_tables import present, training_texts, usual
 from lushan.data.fields import Fields
 from lushan.data.folds import WithFolds
+from lushan.data.label_names import with_named
 from lushan.data.labels import has_classes, labels_of
 from lushan.data.prints import rows_hash
 from lushan.data.splits import divide, part, require_shares, sample
@@ -62,6 +63,7 @@ class Corpus:
         labels: All labels of the training split before it was limited; None where not known yet.
         mix: Which rows of the training split an epoch has; None where each has all of them.
         windows: Where the training split continues beyond its table; None where it is whole.
+        named: Labels that evaluation may have without the training split.
     """
 
     splits: dict[str, pa.Table]
@@ -71,6 +73,7 @@ class Corpus:
     labels: list[str] | None = None
     mix: Mix | None = None
     windows: Windows | None = None
+    named: Sequence[str] = ()
 
     def train_texts(self) -> Iterator[str]:
         """Yield the texts of the training split, from which a tokenizer may be trained."""
@@ -256,7 +259,7 @@ class Source(WithFolds, abc.ABC):
             tables |= divide(tables["train"], found, self.shares(), self.seed, file=file)
         tables = {split: tables[split] for split in SPLITS if split in tables}
         notes += remarks(tables, found)
-        corpus = Corpus(tables, found, scheme, notes)
+        corpus = with_named(Corpus(tables, found, scheme, notes), self)
         fewer = self.limit is not None or self.train_share is not None
         if fewer and "train" in tables and has_classes(tables["train"], found):
             corpus.labels = labels_of(corpus)

@@ -21,7 +21,7 @@ from lushan.data.field_roles import has, inputs, required
 from lushan.data.fields import DOCUMENTS, LABELLED, PAIRS, Fields, Image, Messages, Words
 from lushan.data.formats.chat import Chat
 from lushan.data.formats.conll import Conll
-from lushan.data.formats.folder import ARCHIVES, ENDINGS, Folder
+from lushan.data.formats.folder import ARCHIVES, Folder
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.table import Table
 from lushan.data.formats.text import Text
@@ -35,7 +35,7 @@ from lushan.data.labelled import (
     remembered,
     require_column,
 )
-from lushan.data.media import Beside, Media, WithMedia, beside
+from lushan.data.media import ENDINGS, Beside, Media, WithMedia, beside
 from lushan.data.media_fields import file_in, first_media
 from lushan.data.raw_columns import Columns, strings, texts_of, with_places, word_lists
 from lushan.data.raw_input import STDIN, Input, format_of, standard_input

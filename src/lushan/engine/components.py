@@ -19,6 +19,7 @@ from lushan.config.build import TARGET, build
 from lushan.config.signatures import read
 from lushan.data import processing, references
 from lushan.data.encode.encoding import Encoded, code_version, encode, fingerprint_of
+from lushan.data.groups import keeping
 from lushan.data.source import Corpus, Source, Windows, code_hash, hash_json
 from lushan.errors import UserError
 from lushan.models import probing
@@ -92,7 +93,7 @@ def build_components(cfg: Mapping[str, Any], source: Source) -> Components:
         )
     notes = corpus.notes
     if corpus.windows is None:  # the rows of a stream are not known in advance
-        notes = shared.notes_of(corpus.splits, corpus.fields, notes)
+        notes = shared.notes_of(corpus.splits, corpus.fields, notes, keeping(source))
     task.prepare(corpus)
     task.require_metrics()
     task.require_record_fields()

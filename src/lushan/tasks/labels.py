@@ -149,7 +149,7 @@ class LabelTask(Task):
         if self.kind == "regression":
             self.restore({"labels": []})
             return
-        self.labels = labels_of(corpus)
+        self.labels = labels_of(corpus, least=2 if self.kind == "single" else 1)
         self.restore({"labels": self.labels, "weights": self._weights(corpus)})
 
     def _weights(self, corpus: Corpus) -> list[float] | None:
@@ -169,7 +169,8 @@ class LabelTask(Task):
             for label in value if isinstance(value, list) else [value]:
                 counts[label] += 1
             total += 1
-        return [total / (len(self.labels) * counts[label]) for label in self.labels]
+        sizes = len([count for count in counts.values() if count])
+        return [total / (sizes * count) if count else 1.0 for count in counts.values()]
 
     def state(self) -> dict[str, Any]:
         weights = None if self.weights is None else self.weights.tolist()

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from lushan.common.wording import plural
 from lushan.configurable import Within, configurable
-from lushan.data.answers import Answers, require_places
+from lushan.data.answers import QUESTIONS, Answers, require_places
 from lushan.data.demo import demo_corpus
-from lushan.data.fields import Fields, Number, Text, Texts, Value
+from lushan.data.fields import Number, Text, Texts, Value
 from lushan.data.processing import require_tokenizer
 from lushan.data.raw_columns import Columns
 from lushan.data.record_schema import Entry
@@ -51,11 +51,6 @@ read = tokenizer("Who lives in Paris?", "Anna lives in Paris.", return_tensors="
 found = model(**read)
 start, end = found.start_logits.argmax(), found.end_logits.argmax()
 print(tokenizer.decode(read.input_ids[0, start : end + 1]))"""
-QUESTIONS: Fields = {
-    "question": Text(names=("query", "query_text")),
-    "context": Text(names=("passage", "paragraph", "context_text")),
-    "answers": Answers(),
-}
 
 
 @configurable
@@ -88,6 +83,7 @@ class QuestionAnswering(Task):
             ("cut", pa.int32()),
             ("hidden", pa.int32()),
             ("shortened", pa.int32()),
+            ("unanswered", pa.int32()),
         ]
     )
 
@@ -120,8 +116,7 @@ class QuestionAnswering(Task):
     def prepare(self, corpus: Corpus) -> None:
         for table in corpus.splits.values():
             require_places(table, "answers", "context")
-        train = corpus.splits["train"].column("answers").to_pylist()
-        self.has_unanswerable = any(not answers for answers in train)
+        self.has_unanswerable = not all(corpus.splits["train"]["answers"].to_pylist())
 
     def state(self) -> dict[str, Any]:
         return {"has_unanswerable": self.has_unanswerable, "threshold": self.threshold}
@@ -168,7 +163,8 @@ class QuestionAnswering(Task):
             )
         questions, shortened = truncated(tokenizer, rows["question"], most)
         features: Features = {field.name: [] for field in self.schema}
-        gold = rows.get("answers") or [[] for _ in questions]
+        known = "answers" in rows
+        gold = rows["answers"] if known else [[] for _ in questions]
         found = windows(tokenizer, questions, rows["context"], limits.max_length, limits.stride)
         for row, several in enumerate(found):
             kept = several if limits.stride is not None else several[:1]
@@ -186,12 +182,12 @@ class QuestionAnswering(Task):
                 features["cut"].append(int(len(several) > len(kept) and not number))
                 features["hidden"].append(int(hidden and not number))
                 features["shortened"].append(int(shortened[row] and not number))
+                features["unanswered"].append(int(known and not gold[row] and not number))
         return features
 
     def count(self, features: Features) -> dict[str, int]:
-        return super().count(features) | {
-            name: int(sum(features[name])) for name in ("hidden", "shortened")
-        }
+        found = {n: int(sum(features[n])) for n in ("hidden", "shortened", "unanswered")}
+        return super().count(features) | found | {"questions": len(set(features["example"]))}
 
     def encoding_notes(self, split: str, counts: Mapping[str, int]) -> Iterator[str]:
         yield from super().encoding_notes(split, counts)
@@ -202,6 +198,11 @@ class QuestionAnswering(Task):
             )
         if shortened := counts.get("shortened"):
             yield f"{split}: {shortened} questions were truncated (task.max_question)"
+        if (unanswered := counts.get("unanswered")) and not self.has_unanswerable:
+            yield (
+                f"{split}: {unanswered:,} of {counts['questions']:,} questions have no answer, "
+                f"which this run cannot predict: all questions of train have one"
+            )
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         batch = pad_inputs(rows, self.pad_id)
@@ -318,10 +319,9 @@ class QuestionAnswering(Task):
         )
         result.add(found)
         if full:
-            given = ("id", "question", "context")
             rows = zip(self.with_inputs(table, joined), gold, strict=True)
             result.records = [
-                {name: row[name] for name in given}
+                {name: row[name] for name in ("id", "question", "context")}
                 | {"gold": answers or [""]}
                 | {name: row[name] for name in ("predicted", "start", "end", "score", "best")}
                 | {name: float(values[i]) for name, values in found.each.items()}

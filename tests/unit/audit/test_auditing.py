@@ -13,6 +13,8 @@ from lushan.config.build import source_of
 from lushan.config.check import check
 from lushan.config.compose import compose
 from lushan.engine.components import build_components
+from lushan.errors import UserError
+from lushan.vision import images
 
 TRAIN = "text,label\nall is well,pos\nso bad a film,neg\nnever again,neg\nall is well,neg\n"
 TEST = "text,label\n all  is well,pos\nso bad a film!,neg\n\ufffd | `x`,neg\n"
@@ -73,8 +75,9 @@ def test_without_the_tokenizer_the_rest_is_audited(folder: Path, called) -> None
 def test_a_label_that_train_never_has_is_a_finding(folder: Path, called) -> None:
     (folder / "test.csv").write_text("text,label\nnew,so-so\n")
     code, out, _ = called(*TABLE)
-    assert code == 0
+    assert code == 2  # as training it would have
     assert "- test has labels that train never has: so-so" in out
+    assert "not audited: lengths and unknown characters: train refuses" in out
 
 
 @pytest.mark.parametrize(
@@ -99,3 +102,109 @@ def test_training_says_what_splits_share_once_and_of_what_it_uses(folder: Path) 
     cfg = check(compose([*TABLE, "model=bert_tiny"]))
     notes = build_components(cfg, source_of(cfg)).notes
     assert [note for note in notes if "in train" in note] == ["1 of 1 test texts also in train"]
+
+
+# What training would refuse
+
+
+def squad(start: int) -> str:
+    context = "\U0001f600 Anna lives in Paris."
+    answers = [{"text": "Anna", "answer_start": start}]
+    asked = {"id": "570", "question": "Who?", "answers": answers}
+    return json.dumps({"data": [{"paragraphs": [{"context": context, "qas": [asked]}]}]})
+
+
+def picture(whole: bool) -> bytes:
+    data = images.encoded("red")
+    return data if whole else data[: len(data) // 2]
+
+
+TINY = ("model=bert_tiny", "processor=chars")
+PICTURES = ("task=image_classification", "model=vit_tiny", "processor=image")
+REFUSED = {
+    "an answer elsewhere": (
+        {"a.json": squad(3), "good.json": squad(2)},
+        ["task=qa", "data=squad", "data.train=a.json", *TINY],
+        "data.train=good.json",
+        "the context of 570",
+    ),
+    "a label of evaluation alone": (
+        {"a.csv": TRAIN, "b.csv": "text,label\nx,other\n", "good.csv": TEST},
+        ["task=classification", "data=table", "data.train=a.csv", "data.test=b.csv", *TINY],
+        "data.test=good.csv",
+        "never occurs in train",
+    ),
+    "an image that is cut off": (
+        {"a/x/0.png": picture(True), "a/y/0.png": picture(False)}
+        | {"good/x/0.png": picture(True), "good/y/0.png": picture(True)},
+        [
+            "task=image_classification",
+            "model=vit_tiny",
+            "processor=image",
+            "data=folder",
+            "data.train=a",
+        ],
+        "data.train=good",
+        "cannot be read",
+    ),
+    "no negatives": (
+        {"a.jsonl": '{"query": "q", "passage": "p"}\n'}
+        | {"good.jsonl": '{"query": "q", "passage": "p", "negatives": ["n"]}\n'},
+        ["task=reranker", "data=jsonl", "data.train=a.jsonl", *TINY],
+        "data.train=good.jsonl",
+        "there are none",
+    ),
+    "no room for what is read": (
+        {"a.json": squad(2)},
+        ["task=qa", "data=squad", "data.train=a.json", "data.max_length=3", *TINY],
+        "data.max_length=64",
+        "no room for a question",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_training_would_refuse_is_reported_and_fails(name: str, folder: Path, called) -> None:
+    written, arguments, better, said = REFUSED[name]
+    for path, content in written.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        data = content if isinstance(content, bytes) else content.encode()
+        (folder / path).write_bytes(data)
+    cfg = check(compose(arguments))
+    with pytest.raises(UserError) as caught:
+        build_components(cfg, source_of(cfg))
+    code, out, _ = called(*arguments, "--output", "audit.md", "--json")
+    first, *_ = json.loads(out)["findings"]
+    assert code == 2
+    assert said in first
+    assert first == f"train refuses this data: {str(caught.value).replace(chr(10) + '  ', '. ')}"
+    assert "train refuses this data" in (folder / "audit.md").read_text()
+    code, out, _ = called(*arguments, better)
+    assert (code, "refuses" in out) == (0, False)
+
+
+def test_the_notes_of_the_encoding_are_notes_of_the_audit(folder: Path, called) -> None:
+    (folder / "train.json").write_text(squad(2))
+    options = ("task=qa", "data=squad", "data.train=train.json", *TINY)
+    paragraphs = [{"context": "a b", "qas": QUESTIONS}]
+    (folder / "test.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    code, out, _ = called(*options, "data.test=test.json")
+    assert code == 0
+    assert "note: test: 1 of 2 questions have no answer" in out
+
+
+QUESTIONS = [
+    {"id": "1", "question": "What?", "answers": []},
+    {"id": "2", "question": "What?", "answers": [{"text": "b", "answer_start": 2}]},
+]
+
+
+def test_ids_of_items_are_no_texts_with_characters(folder: Path, called) -> None:
+    rows = "".join(f"u{u},i{u}{i},{i}\n" for u in range(6) for i in range(5))
+    (folder / "train.csv").write_text(f"user_id,item_id,timestamp\n{rows}")
+    code, out, _ = called(
+        "task=recommend", "data=interactions", "data.train=train.csv", "task.by=id"
+    )
+    assert code == 0
+    assert "unknown" not in out
+    assert "lengths" in out

@@ -19,6 +19,7 @@ from torch import nn
 
 from lushan.data.answers import Answers, require_places
 from lushan.data.raw_columns import Columns
+from lushan.data.source import Corpus
 from lushan.errors import UserError
 from lushan.models.heads import Linear
 from lushan.tasks.batches import Limits
@@ -337,8 +338,71 @@ def read(*values):
     return Answers().read(columns, "answers").to_pylist()
 
 
+ANNA = [{"text": "Anna", "answer_start": 0}]
+
+
 def test_an_answer_without_a_text_is_none():
-    assert read([{"text": "", "answer_start": -1}], [{"text": " ", "answer_start": 0}]) == [[], []]
+    blank = [{"text": "", "answer_start": -1}], [{"text": " ", "answer_start": 0}]
+    assert read(*blank, ANNA) == [[], [], [{"text": "Anna", "start": 0}]]
+
+
+NO_ANSWER = {
+    "DuReader": [{"text": "", "answer_start": -1}],
+    "the hub": {"text": [""], "answer_start": [-1]},
+    "empty": [],
+    "null": None,
+    "a blank at 0": [{"text": " ", "answer_start": 0}],
+}
+
+
+@pytest.mark.parametrize("form", NO_ANSWER)
+def test_answers_that_no_row_has_are_hidden_and_not_none(form):
+    hidden = [NO_ANSWER[form]] * 3
+    with pytest.raises(UserError) as caught:
+        read(*hidden)
+    assert (caught.value.file, caught.value.line) == ("asked.jsonl", 3)
+    assert "data.test=null" in caught.value.hint
+    # Stated to be impossible, all of them may be, and then each counts as "no answer".
+    for stated, refused in (([True] * 3, False), ([True, False, True], True)):
+        values = {"answers": hidden, "is_impossible": stated}
+        columns = Columns(values, range(3), "asked.jsonl")
+        if refused:
+            with pytest.raises(UserError):
+                Answers().read(columns, "answers")
+        else:
+            assert Answers().read(columns, "answers").to_pylist() == [[], [], []]
+
+
+@pytest.mark.parametrize(("learned", "noted"), [([[], ANNA], False), ([ANNA, ANNA], True)])
+def test_questions_without_an_answer_are_counted_if_the_run_cannot_say_so(learned, noted):
+    def table(*answers):
+        size = len(answers)
+        found = {"id": [f"q{i}" for i in range(size)], "context": [ENGLISH] * size}
+        places = {"file": ["a"] * size, "line": [1] * size}
+        return pa.table({**found, **places, "question": ["Who?"] * size, "answers": read(*answers)})
+
+    task = made()
+    anna = [{"text": "Anna", "answer_start": ENGLISH.index("Anna")}]
+    learned = [answers and anna for answers in learned]
+    splits = {"train": table(*learned), "validation": table(anna, [], anna, [])}
+    task.prepare(Corpus(splits, task.fields, None, []))
+    assert task.has_unanswerable is not noted
+    for windows in (Limits(64, None), Limits(16, 2)):  # of windows, each question counts once
+        rows = splits["validation"].to_pydict()
+        counts = task.count(task.encode(rows, 0, tokenizer(), windows))
+        notes = list(task.encoding_notes("validation", counts))
+        found = [note for note in notes if "no answer" in note]
+        assert (
+            found
+            == [
+                "validation: 2 of 4 questions have no answer, which this run cannot predict: all "
+                "questions of train have one"
+            ]
+            * noted
+        )
+    asked = {name: rows[name] for name in ("id", "question", "context")}
+    counts = task.count(task.encode(asked, 0, tokenizer(), Limits(64, None)))
+    assert not [note for note in task.encoding_notes("input", counts) if "no answer" in note]
 
 
 def test_half_of_a_surrogate_pair_is_refused_with_its_line():

@@ -16,6 +16,7 @@ from lushan.configurable import configurable
 from lushan.data import files
 from lushan.data.encode import arrow
 from lushan.data.fields import WORDS, Fields
+from lushan.data.label_names import WithLabelNames
 from lushan.data.labelled import remember
 from lushan.data.separators import separator_named
 from lushan.data.source import Format, WholeFiles
@@ -77,7 +78,7 @@ class _Layout(NamedTuple):
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class Conll(Tagged, WholeFiles):
+class Conll(Tagged, WithLabelNames, WholeFiles):
     """CoNLL-style columns.
 
     Lines that start with `-DOCSTART-` (CoNLL-2012: `#begin document` and `#end document`), and

@@ -9,15 +9,15 @@ from typing import ClassVar
 
 from lushan.common.arrays import pa
 from lushan.configurable import configurable
-from lushan.data import files
+from lushan.data import class_folders, files
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields, Image, Label, Text
-from lushan.data.media import Media
+from lushan.data.label_names import WithLabelNames
+from lushan.data.media import ENDINGS, Media
 from lushan.data.references import Reference, structs
 from lushan.data.source import Format, Source, hash_json
 from lushan.errors import UserError
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 CLASS = ".cls"
 """Ending of the file beside an image that holds its class, as in archives of WebDataset."""
@@ -27,7 +27,7 @@ TEXT = ".txt"
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class Folder(Source):
+class Folder(WithLabelNames, Source):
     """Images whose class is the name of the folder that they lie in.
 
     A split is a folder, or a tar or zip archive, below `dir`. A file `NAME.cls` beside `NAME.png`
@@ -49,12 +49,14 @@ class Folder(Source):
         """Read one split."""
         media = self._media(split, name)
         names = _images(media, f"data.{split}")
+        class_folders.require_one_split(names, media.place, split, name)
         found = _table(media.place, names, [media.files[name] for name in names])
         if fields is not None and "text" in fields:
             texts = arrow.texts([_text(media, name, split) for name in names])
             found = found.add_column(2, "text", texts)
         if fields is not None and "label" not in fields:
             return found
+        notes += class_folders.notes_on_empty(names, media.place, split, "image")
         labels = arrow.texts([_class(media, name, split) for name in names])
         return found.add_column(2, "label", labels)
 

@@ -120,6 +120,7 @@ class Mixture(Source):
             scheme=schemes.pop() if len(schemes) == 1 else None,
             notes=[f"{name}: {note}" for name, corpus in read.items() for note in corpus.notes],
             mix=self._mix(read) if "train" in splits else None,
+            named=[label for corpus in read.values() for label in corpus.named],
         )
 
     def _mix(self, read: dict[str, Corpus]) -> Mix | None:

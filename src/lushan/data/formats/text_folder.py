@@ -10,9 +10,10 @@ from typing import ClassVar
 from lushan.common.arrays import pa
 from lushan.common.wording import plural
 from lushan.configurable import configurable
-from lushan.data import files
+from lushan.data import class_folders, files
 from lushan.data.encode import arrow
 from lushan.data.fields import LABELLED, Fields
+from lushan.data.label_names import WithLabelNames
 from lushan.data.source import Format, Source, hash_json
 from lushan.data.which import listed
 from lushan.errors import UserError
@@ -26,7 +27,7 @@ UNLABELLED = ("unsup", "unlabeled", "unlabelled")
 
 @configurable
 @dataclasses.dataclass(kw_only=True)
-class TextFolder(Source):
+class TextFolder(WithLabelNames, Source):
     """Texts, a file each, whose class is the name of the folder that they lie in.
 
     A split is a folder below `dir`, such as `train` with `train/pos/0.txt` and `train/neg/0.txt`.
@@ -53,6 +54,8 @@ class TextFolder(Source):
         """Read one split."""
         del fields
         place, found = self._files(split, name)
+        class_folders.require_one_split(found, place, split, name)
+        notes += class_folders.notes_on_empty(found, place, split, "text")
         kept, labels = [], []
         for path in found:
             parents = PurePosixPath(path).parts[:-1]
