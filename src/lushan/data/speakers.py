@@ -19,7 +19,7 @@ from lushan.data.messages import (
     weight_from,
 )
 from lushan.data.raw_columns import Columns
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, did_you_mean, nearest
 from lushan.text import parts
 from lushan.text.weights import WEIGHT
 
@@ -33,13 +33,15 @@ ROLES: Mapping[str, str] = {
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "chatbot", "model", "ai"), "assistant"),
     # In sets of task-oriented dialogues, and in no other, the system's turn is called so.
     "sys": "assistant",
-    "system": "system",
+    **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("tool", "function", "observation", "ipython"), "tool"),
     **dict.fromkeys(("tool_response", "tool_result", "function_response"), "tool"),
     **dict.fromkeys((CALL, "tool_call"), CALL),
 }
 """Names of speakers, in small letters, to their role."""
 
+SHORTEST = 4
+"""Letters of a name that others may be misspellings of."""
 KNOWN = ("system", "user", "assistant", "tool", CALL)
 _OTHER = {"user": "assistant", "assistant": "user"}
 
@@ -226,13 +228,19 @@ class Speakers:
         role = given.get(speaker) if isinstance(speaker, str) else None
         role = role or (ROLES.get(speaker.lower()) if isinstance(speaker, str) else None)
         if role is None:
-            near = did_you_mean(speaker, ROLES) if isinstance(speaker, str) else None
-            ways = f"Set the role: {_roles(speaker, 'assistant')}, or user."
+            # Names of people are near to short ones: Bob to bot.
+            words = [name for name in ROLES if len(name) >= SHORTEST]
+            near = nearest(speaker.lower(), words) if isinstance(speaker, str) else None
+            ways = "Set the role: " + (
+                _roles(speaker, ROLES[near])
+                if near
+                else f"{_roles(speaker, 'ROLE')}, where ROLE is user, assistant, system or tool."
+            )
             raise columns.fail(
                 f"message {number} has an unknown role",
                 row,
                 value="null" if speaker is None else speaker,
-                hint=f"{near} {ways}" if near else ways,
+                hint=f"Did you mean {near!r}? {ways}." if near else ways,
             )
         return role
 

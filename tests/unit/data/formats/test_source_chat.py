@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ import pytest
 from lushan.data.formats import Chat, ChatHub
 from lushan.data.source import Corpus
 from lushan.errors import UserError
+from lushan.serve.schemas import Message
 
 SAID = [("user", "hello"), ("assistant", "hi")]
 
@@ -158,6 +160,25 @@ def test_an_unknown_role_is_refused(read_chat: Any, refused: Any) -> None:
         talk(("Anna", "a"), ("Ben", "b")), roles={"Anna": "user", "Ben": "assistant"}
     )
     assert printed(corpus) == [[("user", "a"), ("assistant", "b")]]
+
+
+@pytest.mark.parametrize("role", get_args(Message.model_fields["role"].annotation))
+def test_roles_of_requests_are_roles_of_data(role: str, read_chat: Any) -> None:
+    rows = (("user", "a"), ("assistant", "b"), (role, "c"), ("assistant", "d"))
+    [messages] = printed(read_chat(talk(*rows)))
+    expected = "system" if role == "developer" else role
+    assert expected in [name for name, content in messages if "c" in content]
+
+
+@pytest.mark.parametrize(
+    "name", ["narrator", "Anna", "Bob", "Gigi", "instruction", "甲", "x" * 50, "SPEAKER 1"]
+)
+def test_the_hint_for_an_unknown_role_chooses_none(name: str, read_chat: Any, refused: Any) -> None:
+    hint = refused(read_chat, talk((name, "be short"), ("user", "a"), ("assistant", "b"))).hint
+    assert "ROLE" in hint
+    assert ": assistant" not in hint
+    for role in ("user", "assistant", "system", "tool"):
+        assert re.search(rf"\b{role}\b", hint)
 
 
 def test_the_role_that_a_name_is_given_must_be_one(read_chat: Any, refused: Any) -> None:
