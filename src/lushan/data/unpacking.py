@@ -117,6 +117,10 @@ _FOREIGN = (
 )
 
 
+_READERS = re.compile(r"\b((?:iconv|tr|jq|sed|python) (?:'[^']*'|[^'])*?) (?:< )?IN\b")
+"""A command and its arguments before the name of the file, which it may also read from a pipe."""
+
+
 def packing_of(head: bytes) -> Packing | None:
     """Return how a file with these first bytes is packed; None where it is not."""
     return next((known for known in PACKINGS if head.startswith(known.marks)), None)
@@ -205,7 +209,7 @@ def with_names(hint: str, name: str | Path, ending: str | None = None) -> str:
     given = shell.quote(str(path))
     if is_packed_text and (packing := packing_of_file(path)) is not None:
         # What reads standard input takes no name.
-        hint = re.sub(r"\b(iconv|tr) (.*?) (?:< )?IN\b", rf"{packing.command} IN | \1 \2", hint)
+        hint = _READERS.sub(rf"{packing.command} IN | \1", hint)
     words = {"IN": given, "OUT": shell.quote(str(new))}
     return re.sub(r"\b(IN|OUT)\b", lambda found: words[found[0]], hint)
 
