@@ -49,13 +49,12 @@ def no_object(
         head: The beginning of the file, as much as is known.
     """
     problem, hint = _diagnosis(line, number, error, head)
-    is_json = line.lstrip()[:1] in ("{", "[")
     return UserError(
         problem,
         file=name,
         line=number,
-        column=error.colno if is_json else None,
-        value=None if is_json else line,
+        column=error.colno,
+        value=None if line.lstrip().startswith(("{", "[")) else line,
         hint=with_names(hint, name, ENDING),
     )
 

@@ -63,6 +63,17 @@ def begun(text: str) -> dict[str, Any]:
     return found
 
 
+def _is_split(value: Mapping[str, Any]) -> bool:
+    """Return whether an object is what pandas writes with orient='split'."""
+    return {"columns", "data"} <= value.keys() <= {"columns", "index", "data"}
+
+
+def path_to(*keys: str) -> str:
+    """Return how jq names a value below some keys."""
+    named = (k if _NAME.fullmatch(k) else json.dumps(k, ensure_ascii=False) for k in keys)
+    return "".join(f".{key}" for key in named)
+
+
 def where_rows_are(value: object, *, whole: bool = True) -> str | None:
     """Return where a file that is one object may have its rows, and the command that writes them.
 
@@ -75,6 +86,8 @@ def where_rows_are(value: object, *, whole: bool = True) -> str | None:
     if not isinstance(value, Mapping):
         return None
     lists = lists_in(value)
+    if _is_split(value):
+        return _BY_SPLIT
     if not lists:
         values = list(value.values())
         is_rows = len(values) > 1 and all(isinstance(one, dict) for one in values)
@@ -82,13 +95,13 @@ def where_rows_are(value: object, *, whole: bool = True) -> str | None:
     counts = (f" ({len(items):,})" if whole else "" for items in lists.values())
     counted = " and ".join(f"{key!r}{count}" for key, count in zip(lists, counts, strict=True))
     what = f"It has {'lists' if len(lists) > 1 else 'a list'} of objects, {counted}."
+    longest = max(reversed(lists), key=lambda key: len(lists[key]))
     for script, (key, inner) in _SCRIPTS.items():
         if inner in lists.get(key, [{}])[0]:
-            what = f"{what} docs/forms.md has a script for {script}."
+            what, longest = f"{what} docs/forms.md has a script for {script}.", key
     if not whole:
         what = f"{what} All keys: jq -c keys IN."
-    longest = max(lists, key=lambda key: len(lists[key]))
-    path = f".{longest}[]" if _NAME.fullmatch(longest) else f".[{json.dumps(longest)}][]"
+    path = f"{path_to(longest)}[]"
     these = f"those of {longest!r}" if len(lists) > 1 else "they"
     return f"{what} If {these} are the rows: jq -c {shell.quote(path)} IN > OUT"
 
@@ -105,7 +118,7 @@ def require_row(found: Mapping[str, Sequence[Any]], name: str | Path) -> None:
             beside lists of values.
     """
     values = [value for (value,) in found.values()]
-    if {"columns", "data"} <= found.keys() <= {"columns", "index", "data"}:
+    if _is_split(found):
         raise UserError(
             "the file is one object, with the names of columns apart from the rows",
             file=name,

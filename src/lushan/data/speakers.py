@@ -228,19 +228,18 @@ class Speakers:
         role = given.get(speaker) if isinstance(speaker, str) else None
         role = role or (ROLES.get(speaker.lower()) if isinstance(speaker, str) else None)
         if role is None:
+            hint = f"Set the role: {_roles(speaker, 'ROLE')}, where ROLE is user, assistant, "
+            hint += "system or tool."
             # Names of people are near to short ones: Bob to bot.
             words = [name for name in ROLES if len(name) >= SHORTEST]
             near = nearest(speaker.lower(), words) if isinstance(speaker, str) else None
-            ways = "Set the role: " + (
-                _roles(speaker, ROLES[near])
-                if near
-                else f"{_roles(speaker, 'ROLE')}, where ROLE is user, assistant, system or tool."
-            )
+            if near is not None:
+                hint = f"Did you mean {near!r}? Set the role: {_roles(speaker, ROLES[near])}."
             raise columns.fail(
                 f"message {number} has an unknown role",
                 row,
                 value="null" if speaker is None else speaker,
-                hint=f"Did you mean {near!r}? {ways}." if near else ways,
+                hint=hint,
             )
         return role
 

@@ -47,7 +47,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "one object over several lines",
     ),
 }
-COMMANDS = r"(?:jq|sed|python|gzip) .*> .*?(?=\.?$)"
+COMMANDS = r"(?:jq|sed|python|gzip) .*?> (?:'[^']*'|[^\s;]+?(?=\.?(?:[\s;]|$)))"
 
 needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 
