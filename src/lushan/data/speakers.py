@@ -93,6 +93,14 @@ class Speakers:
         turns = _rows_of(columns, row, field, value)
         if isinstance(turns, list) and turns and self._are_exchanges(turns):
             turns = [{"role": name, "content": turn[name]} for turn in turns for name in turn]
+        if isinstance(turns, str):
+            raise columns.fail(
+                f"{field} is text, but must be a list of messages, perhaps written as JSON",
+                row,
+                value=turns,
+                hint="For an instruction with its output, write data.instruction=NAME "
+                "data.output=NAME; for plain text, task=causal_lm data=text.",
+            )
         if not isinstance(turns, list | tuple):
             raise columns.fail(f"{field} must be a list of messages", row, value=value)
         if all(isinstance(turn, str) for turn in turns):

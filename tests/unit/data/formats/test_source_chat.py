@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import re
@@ -327,3 +328,45 @@ def test_dailydialog(language: str, data_root: Path) -> None:
     }
     assert corpus.notes[0] == "validation: 8 of 995 texts also occur in train"
     assert all(row[0][0] == "user" and row[1][0] == "assistant" for row in printed(corpus, "test"))
+
+
+# Messages as text in a cell
+
+TOLD = [{"from": "human", "value": "it's “a”\n"}, {"from": "gpt", "value": "b"}]
+WRITTEN = {
+    "JSON": json.dumps(TOLD),
+    "JSON over lines": json.dumps(TOLD, indent=1, ensure_ascii=False),
+    "Python": str(TOLD),
+    "texts": json.dumps([turn["value"] for turn in TOLD]),
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_messages_that_are_text(kind: str, ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x.{ending}"
+    rows = [{"conversations": WRITTEN[kind], "n": n} for n in range(3)]
+    if ending == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif ending == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    for options in ({}, {"messages": "conversations"}):
+        read = printed(Chat(train=str(path), **options).read())
+        assert read == [[("user", "it's “a”\n"), ("assistant", "b")]] * 3
+
+
+def test_text_that_is_no_list_of_messages(tmp_path: Path, refused: Any) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text('messages,other\n"User: a Assistant: b",1\n')
+    error = refused(Chat(train=str(path), messages="messages").read)
+    assert "is text" in error.problem
+    assert "data.instruction=NAME data.output=NAME" in error.hint
+    path.write_text('instruction,output\nas JSON,"[""a"", ""b""]"\n')
+    assert printed(Chat(train=str(path)).read()) == [
+        [("user", "as JSON"), ("assistant", '["a", "b"]')]
+    ]
