@@ -33,10 +33,8 @@ MOST_CLASSES = 10
 """Different labels beyond which `-` is one of them, such as an answer."""
 FEWEST_ROWS = 20
 """Rows below which a label a row says nothing of a column."""
-_UNLABELLED = (
-    "Add it, or drop these rows with data.unlabelled=drop. If the test split has no labels, write "
-    "data.test=null."
-)
+NO_TEST = "If the test split has no labels, write data.test=null."
+_UNLABELLED = f"Add it, or drop these rows with data.unlabelled=drop. {NO_TEST}"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -167,7 +165,7 @@ class Labelled:
             return found
         more = ""
         if split == "test":
-            more = " If the test split has no labels, write data.test=null."
+            more = f" {NO_TEST}"
         raise which("the labels", "data.label", names, columns.file, more=more)
 
     def ids(self, columns: Columns) -> pa.Array:
