@@ -116,7 +116,7 @@ _FOREIGN = (
 )
 
 
-_READERS = re.compile(r"\b((?:iconv|tr|jq|sed|python) (?:'[^']*'|[^'])*?) (?:< )?IN\b")
+_READERS = re.compile(r"\b((?:iconv|tr|jq|sed|awk|python) (?:'[^']*'|[^'])*?) (?:< )?IN\b")
 """A command and its arguments before the name of the file, which it may also read from a pipe."""
 
 
