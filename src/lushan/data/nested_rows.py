@@ -37,6 +37,8 @@ def explained(columns: Columns, *, can_unnest: bool = False) -> Iterator[None]:
         first = {name: values[0] for name, values in columns.values.items()}
         if (studio := _label_studio(first, columns)) is not None:
             raise error.also(with_names(studio, columns.file, ENDING)) from None
+        if (labels := _labels_by_name(error.value, columns)) is not None:
+            raise error.also(with_names(labels, columns.file, ENDING)) from None
         if error.line is not None or error.key is None or error.file is None:
             raise  # it is about a row or an option, not about the fields of the file
         is_object = len(columns.lines) == 1 and columns.elements is None
@@ -56,6 +58,19 @@ def _inside(row: Mapping[str, Any], *, can_unnest: bool) -> str | None:
         return None
     names = " or ".join(f"data.each={shell.quote(name)}" for name in lists)
     return f"To read the objects in a list of each row as rows: {names}."
+
+
+def _labels_by_name(value: object, columns: Columns) -> str | None:
+    """Return what makes lists of labels of 0 or 1 by label; None where a value is not that."""
+    if not isinstance(value, dict) or not value or not all(v in (0, 1) for v in value.values()):
+        return None
+    found = next((name for name, values in columns.values.items() if value in values), None)
+    if found is None:
+        return None
+    each = "" if columns.elements is None else ".[] | "
+    taken = "[to_entries[] | select(.value == 1 or .value == true) | .key]"
+    path = shell.quote(f"{each}{path_to(found)} |= {taken}")
+    return f"To make lists of those with 1: jq -c {path} IN > OUT"
 
 
 def _label_studio(row: Mapping[str, Any], columns: Columns) -> str | None:

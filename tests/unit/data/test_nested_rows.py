@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.data.test_json_mistakes import converted
 
-from lushan.data.fields import LABELLED, Text
+from lushan.data.fields import LABELLED, Labels, Text
 from lushan.data.formats import Chat, Jsonl
 
 CAPTIONS = {"caption": Text(names=("caption",))}
@@ -118,3 +118,18 @@ def test_label_studio(row: dict[str, Any], is_array: bool, write: Any, refused: 
         assert table["tags"].to_pylist() == [["O", "O", "B-PER"]] * 2
     else:
         assert table["label"].to_pylist() == ["pos", "pos"]
+
+
+@pytest.mark.parametrize("is_array", [True, False])
+@pytest.mark.parametrize("values", [(0, 1), (False, True)])
+def test_labels_of_0_and_1_by_name(
+    is_array: bool, values: tuple[Any, Any], write: Any, refused: Any
+) -> None:
+    no, yes = values
+    given = ((no, no), (yes, no), (yes, yes))
+    rows = [{"text": f"{n}", "labels": {"so sad": a, "joy": b}} for n, (a, b) in enumerate(given)]
+    text = json.dumps(rows) if is_array else "".join(json.dumps(row) + "\n" for row in rows)
+    fields = {"text": Text(), "labels": Labels()}
+    error = refused(Jsonl(train=write("x.json", text)).read, fields)
+    read = Jsonl(train=str(converted(error.hint))).read(fields).splits["train"]
+    assert read["labels"].to_pylist() == [[], ["so sad"], ["so sad", "joy"]]
