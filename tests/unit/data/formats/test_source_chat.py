@@ -332,12 +332,12 @@ def test_dailydialog(language: str, data_root: Path) -> None:
 
 # Messages as text in a cell
 
-TOLD = [{"from": "human", "value": "it's “a”\n"}, {"from": "gpt", "value": "b"}]
+EXCHANGE = [{"from": "human", "value": "it's “a”\n"}, {"from": "gpt", "value": "b"}]
 WRITTEN = {
-    "JSON": json.dumps(TOLD),
-    "JSON over lines": json.dumps(TOLD, indent=1, ensure_ascii=False),
-    "Python": str(TOLD),
-    "texts": json.dumps([turn["value"] for turn in TOLD]),
+    "JSON": json.dumps(EXCHANGE),
+    "JSON over lines": json.dumps(EXCHANGE, indent=1, ensure_ascii=False),
+    "Python": str(EXCHANGE),
+    "texts": json.dumps([turn["value"] for turn in EXCHANGE]),
 }
 
 
