@@ -48,7 +48,7 @@ def no_object(
         error: Of the parser.
         head: The beginning of the file, as much as is known.
     """
-    problem, hint = _diagnosis(line, number, error, head)
+    problem, hint = _diagnosis(line, error, head)
     return UserError(
         problem,
         file=name,
@@ -64,7 +64,7 @@ def python_list(name: str | Path) -> str:
     return with_names(f"Convert it: {_PYTHON_LIST}", name, ".json")
 
 
-def _diagnosis(line: str, number: int, error: json.JSONDecodeError, head: str) -> tuple[str, str]:
+def _diagnosis(line: str, error: json.JSONDecodeError, head: str) -> tuple[str, str]:
     start = line.lstrip()
     if not start.startswith(("{", "[")):
         return "this is not JSON", _FORMS
@@ -73,9 +73,12 @@ def _diagnosis(line: str, number: int, error: json.JSONDecodeError, head: str) -
     if _is_python(line):
         return PYTHON, f"Convert it: {_PYTHON}"
     is_open = error.msg.startswith("Unterminated string") or error.pos >= len(line.rstrip())
+    if line[error.pos : error.pos + 1] == "'":
+        return PYTHON, "In Python, json.dumps writes an object as JSON in one line."
     if not is_open:
         return f"this JSON is malformed: {error.msg}", f"{_LINES} Check quotes and commas."
-    if number == 1 and "\n" in head.strip():
+    first, _, rest = head.partition("\n")
+    if rest.strip() and first.strip() == line.strip():
         return _over_lines(head)
     return f"this JSON is incomplete: {error.msg}", _CUT
 
@@ -96,7 +99,8 @@ def _over_lines(head: str) -> tuple[str, str]:
         value, end = parse_json_at(start, 0)
     except ValueError:
         where = where_rows_are(begun(start), whole=False)
-        return "the first object does not end in its line", where or _FIRST_CUT
+        hint = f"{_CUT} If not: {where[0].lower()}{where[1:]}" if where else _FIRST_CUT
+        return "the first object does not end in its line", hint
     rest = start[end:].lstrip()
     if rest.startswith(","):
         problem = "an object is spread over several lines, and commas stand between the objects"

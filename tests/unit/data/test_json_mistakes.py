@@ -23,6 +23,7 @@ PYTHON = [str(row) for row in ROWS]
 MISTAKES: dict[str, tuple[str, str]] = {
     "pretty": ("\n".join(PRETTY), "spread over several lines"),
     "pretty with blank lines": ("\n\n".join(PRETTY) + "\n", "spread over several lines"),
+    "pretty after a blank line": ("\n \n" + "\n".join(PRETTY), "spread over several lines"),
     "pretty with commas": (",\n".join(PRETTY), "commas stand between the objects"),
     "pretty with commas, one last": (",\n".join(PRETTY) + ",\n", "commas stand between"),
     "one line": (" ".join(LINES), "several objects in one line"),
@@ -73,6 +74,13 @@ def test_the_hint_makes_rows(kind: str, name: str, write: Any, refused: Any) -> 
     read = Jsonl(train=str(converted(error.hint))).read(LABELLED).splits["train"]
     assert read["text"].to_pylist() == [row["text"] for row in ROWS]
     assert read["label"].to_pylist() == [row["label"] for row in ROWS]
+
+
+def test_python_over_several_lines(write: Any, refused: Any) -> None:
+    path = write("x.jsonl", "{'text': 'a',\n 'label': None}\n")
+    error = refused(Jsonl(train=path).read)
+    assert error.problem == "this is Python, not JSON"
+    assert "json.dumps" in error.hint
 
 
 @needs_jq
