@@ -70,6 +70,13 @@ class UserError(Exception):
             self.args = (self._text(),)
         return self
 
+    def also(self, hint: str, *, problem: str | None = None) -> UserError:
+        """Add to what is said of what to do, and perhaps of the problem; return the same error."""
+        self.hint = f"{self.hint} {hint}" if self.hint else hint
+        self.problem = f"{self.problem}; {problem}" if problem else self.problem
+        self.args = (self._text(),)
+        return self
+
     def moved(self, lines: int) -> UserError:
         """Count the line that it names from so many lines earlier; return the same error."""
         if self.line is not None and lines:

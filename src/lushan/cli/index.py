@@ -34,7 +34,7 @@ _TOP, _CANDIDATES = 10, 50
 Id = Annotated[
     str | None,
     typer.Option(
-        help="Column of the ids, if not id. With null, line numbers are the ids.",
+        help="Column of the ids, if not id or _id. With null, line numbers are the ids.",
         show_default=False,
     ),
 ]

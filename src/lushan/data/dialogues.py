@@ -14,7 +14,7 @@ from lushan.data.dialogue_media import with_images
 from lushan.data.encode import arrow
 from lushan.data.fields import Fields
 from lushan.data.groups import WithGroup
-from lushan.data.history import HISTORY, as_messages, earlier_turns
+from lushan.data.history import HISTORY, as_messages, earlier_turns, with_lists
 from lushan.data.labelled import Labelled, most, remember, remembered, require_column
 from lushan.data.media import WithMedia
 from lushan.data.messages import (
@@ -150,6 +150,7 @@ class Dialogues(WithMedia, WithGroup, WithSplitColumn):
             UserError: A field is not there, or a row does not hold what it should.
         """
         self.speakers.require_roles()
+        columns = with_lists(columns, (self.messages or "", *MESSAGES))
         prompt = self.instruction or _first_of(INSTRUCTION, columns.values)
         whole = self.messages is not None or MESSAGES[0] in columns.values
         if prompt is not None and prompt in columns.values and not whole:

@@ -275,9 +275,13 @@ def _rest_of_line(source: Iterator[bytes]) -> int:
     return length
 
 
-def too_long(name: str | Path, line: int, length: int, longest: int) -> UserError:
+class TooLong(UserError):
+    """A line or text beyond the bound."""
+
+
+def too_long(name: str | Path, line: int, length: int, longest: int) -> TooLong:
     """The error for a line or text beyond the bound."""
-    return UserError(
+    return TooLong(
         f"this line has {length:,} bytes; the limit is {longest:,}",
         file=name,
         line=line,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from lushan.common.parsing import parse_json
 from lushan.data.raw_columns import Columns
+from lushan.data.written_lists import as_list
 
 HISTORY = "history"
 
@@ -62,3 +64,23 @@ def _listed(columns: Columns, field: str, row: int, value: object) -> list[Any]:
     if isinstance(value, list | tuple):
         return list(value)
     raise columns.fail(f"{field} must be a list of pairs of texts", row, value=value)
+
+
+def with_lists(columns: Columns, names: Collection[str]) -> Columns:
+    """Return columns in which lists that some of them have as text are lists."""
+    found = {
+        name: [_as_messages(value) for value in values]
+        for name, values in columns.values.items()
+        if name in names and any(isinstance(value, str) for value in values)
+    }
+    return dataclasses.replace(columns, values={**columns.values, **found}) if found else columns
+
+
+def _as_messages(value: object) -> object:
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        found = parse_json(value)
+    except ValueError:
+        found = as_list(value)
+    return found if isinstance(found, list) else value

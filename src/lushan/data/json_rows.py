@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from lushan.common.parsing import parse_json, parse_json_at
 from lushan.data import files, unpacking
+from lushan.data.json_mistakes import PYTHON, no_object, python_list, too_long
 from lushan.data.json_shapes import ROWS_ARE, require_row, row_of
 from lushan.data.raw_columns import Columns
 from lushan.errors import UserError
@@ -35,14 +36,10 @@ MOST_CELLS = 20_000_000
 """Rows times different keys, beyond which most cells must hold something."""
 SPARSEST = 50
 """Cells of the table for each that holds something, at most."""
+_PYTHON = ("'", "T", "F", "N")
+"""How values of Python begin that JSON has not: a text, True, False, None."""
 _NEAR = 16
 """Characters from the end of what was read in which an error may be one of cutting."""
-_CUT = "Each object needs its own line. Was this one truncated?"
-_FIRST_CUT = (
-    "Each object needs its own line, or the file must be one array. Was the line truncated? If "
-    "the file is one object over many lines, extract the rows with jq -c '.KEY[]' IN > OUT, or "
-    "its values with jq -c '.[]'."
-)
 
 
 class Row(NamedTuple):
@@ -118,7 +115,7 @@ def rows_of(source: Iterable[bytes], name: str | Path, *, longest: int) -> Itera
     elif start[:1] == b"{" and _is_wrapper(start.decode(errors="ignore")):
         yield from _Scanner(whole, name, longest).wrapper()
     else:
-        yield from _lines(whole, name, longest)
+        yield from _lines(whole, name, longest, start.decode(errors="ignore"))
 
 
 def unnested(rows: Iterable[Row], keys: Sequence[str], name: str | Path) -> Iterator[Row]:
@@ -183,15 +180,24 @@ def _is_wrapper(head: str) -> bool:
 # A row a line
 
 
-def _lines(source: Iterable[bytes], name: str | Path, longest: int) -> Iterator[Row]:
-    for first, block in files.blocks_of(source, name, longest=longest):
-        for line, content in enumerate(files.lines_of(block, name, first), first):
-            if content and not content.isspace():
-                yield Row(line, parse_line(content, line, name))
+def _lines(source: Iterable[bytes], name: str | Path, longest: int, head: str) -> Iterator[Row]:
+    try:
+        for first, block in files.blocks_of(source, name, longest=longest):
+            for line, content in enumerate(files.lines_of(block, name, first), first):
+                if content and not content.isspace():
+                    yield Row(line, parse_line(content, line, name, head))
+    except files.TooLong as error:
+        raise too_long(error, head, name) if error.line == 1 else error from None
 
 
-def parse_line(line: str, number: int, path: str | Path) -> dict[str, Any]:
+def parse_line(line: str, number: int, path: str | Path, head: str) -> dict[str, Any]:
     """The object that stands in a line.
+
+    Args:
+        line: The line.
+        number: Its number, from 1.
+        path: Its file.
+        head: The beginning of the file, which tells what it is where the line is no object.
 
     Raises:
         UserError: It is none.
@@ -199,13 +205,7 @@ def parse_line(line: str, number: int, path: str | Path) -> dict[str, Any]:
     try:
         row = parse_json(line, bounded=False)
     except json.JSONDecodeError as error:
-        raise UserError(
-            f"this JSON is incomplete: {error.msg}",
-            file=path,
-            line=number,
-            column=error.colno,
-            hint=_FIRST_CUT if number == 1 else _CUT,
-        ) from None
+        raise no_object(line, number, path, error, head) from None
     except ValueError as error:
         raise UserError(f"this JSON cannot be read: {error}", file=path, line=number) from None
     if not isinstance(row, dict):
@@ -343,6 +343,8 @@ class _Scanner:
                 offset = error.pos - self.at
                 if reached + _NEAR < len(self.text) or not self._more():
                     self._advance(self.at + offset)
+                    if self.text[self.at : self.at + 1] in _PYTHON:
+                        raise self._bad(PYTHON, hint=python_list(self.name)) from None
                     what = "the file" if number is None else f"element {number}"
                     raise self._bad(
                         f"{what} is incomplete JSON: {error.msg}",

@@ -28,17 +28,15 @@ PAIRS = (
     ("question", "sentence"),
 )
 LABELS = ("label", "labels", "class", "category", "target", "sentiment", "score")
-IDS = ("id", "idx", "guid", "uid")
+IDS = ("id", "_id", "idx", "guid", "uid")
 UNDECIDED = "-"
 """What SNLI, MultiNLI, OCNLI and others have where annotators did not agree on a label."""
 MOST_CLASSES = 10
 """Different labels beyond which `-` is one of them, such as an answer."""
 FEWEST_ROWS = 20
 """Rows below which a label a row says nothing of a column."""
-_UNLABELLED = (
-    "Add it, or drop these rows with data.unlabelled=drop. If the test split has no labels, write "
-    "data.test=null."
-)
+NO_TEST = "If the test split has no labels, write data.test=null."
+_UNLABELLED = f"Add it, or drop these rows with data.unlabelled=drop. {NO_TEST}"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -169,26 +167,27 @@ class Labelled(WithLabelNames):
             return found
         more = ""
         if split == "test":
-            more = " If the test split has no labels, write data.test=null."
+            more = f" {NO_TEST}"
         raise which("the labels", "data.label", names, columns.file, more=more)
 
     def ids(self, columns: Columns) -> pa.Array:
         """The examples' names: their column, or file and line."""
-        if self.id is None or self.id not in columns.values:
+        name_of = id_column(columns, self.id)
+        if name_of is None:
             if self.id not in (None, "id"):
                 require_column(self.id, list(columns.values), "data.id", columns.file)
             stem = Path(columns.file).name
             numbers = columns.lines if columns.elements is None else columns.elements
             return arrow.texts([f"{stem}:{number}" for number in numbers])
-        values = columns.values[self.id]
+        values = columns.values[name_of]
         seen: dict[str, int] = {}
         for row, value in enumerate(values):
             name = "" if value is None else str(value)
             if not name:
-                raise columns.fail(f"the {self.id} is missing", row, hint="Or write data.id=null.")
+                raise columns.fail(f"the {name_of} is missing", row, hint="Or write data.id=null.")
             if name in seen:
                 raise columns.fail(
-                    f"the {self.id} {name!r} is already in {columns.place(seen[name])}",
+                    f"the {name_of} {name!r} is already in {columns.place(seen[name])}",
                     row,
                     hint="Each example needs its own id. data.id=null uses line numbers.",
                 )
@@ -338,6 +337,20 @@ def remember(source: object, /, **columns: object) -> None:
 def remembered(source: object) -> dict[str, Any]:
     """Return what a source has read so far: option to column, or columns."""
     return dict(vars(source).get("found", {}))
+
+
+def id_column(columns: Columns, chosen: str | None) -> str | None:
+    """Return the column of the rows' ids; None where lines name them.
+
+    Args:
+        columns: As they were read.
+        chosen: The column that an option names. Where it is `id` and there is none, it may be
+            `_id`, as in BEIR, if its values are texts or numbers: databases have objects there.
+    """
+    if chosen is None or chosen in columns.values:
+        return chosen
+    values = columns.values.get("_id", ()) if chosen == "id" else ()
+    return "_id" if values and all(type(value) in (str, int) for value in values) else None
 
 
 def require_column(name: str, names: Collection[str], key: str, file: str | Path) -> None:

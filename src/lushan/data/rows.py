@@ -242,9 +242,11 @@ class Rows(Tagged, Paired, WithMedia, WithGroup, WithSplitColumn):
         strings(columns, name)  # refuses what is not text
         tokens, tags = [], []
         widened = lost = total = 0
-        for row, (text, value) in enumerate(
-            zip(columns.values[name], columns.values[field], strict=True)
-        ):
+        pairs = list(zip(columns.values[field], columns.values[name], strict=True))
+        if (misread := char_spans.misread(pairs, self.span_end)) is not None:
+            row, wrong = misread
+            raise columns.fail(wrong.problem, row, hint=wrong.hint)
+        for row, (value, text) in enumerate(pairs):
             words, offsets = split_words(text)
             try:
                 found = char_spans.parse(value, text, self.span_end)

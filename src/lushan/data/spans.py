@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import bisect
+import collections
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from lushan.text.words import Offsets
@@ -14,7 +15,7 @@ SpanEnd = Literal["exclusive", "inclusive"]
 
 _START = ("start", "start_offset", "start_char", "begin", "start_idx")
 _END = ("end", "end_offset", "end_char", "stop", "end_idx")
-_LABEL = ("label", "type", "entity", "entity_type", "entity_group", "tag", "labels")
+_LABEL = ("label", "type", "entity_type", "entity_group", "tag", "labels", "entity")
 _TEXT = ("text", "mention", "word", "surface")
 
 
@@ -64,6 +65,59 @@ def parse(value: object, text: str, end: SpanEnd) -> list[CharSpan]:
     return spans
 
 
+def misread(rows: Iterable[tuple[object, str]], end: SpanEnd) -> tuple[int, BadSpan] | None:
+    """Return the first row whose spans end elsewhere by what they carry, if most do, and the error.
+
+    A span may carry its text under any key. What equals the text with the other meaning of the
+    end, in most spans and in more than with this one, tells that the ends are read wrongly.
+
+    Args:
+        rows: Spans as a file writes them, with their text.
+        end: What an end is taken for.
+    """
+    counts = collections.Counter[tuple[str, str]]()
+    first: dict[str, tuple[int, BadSpan]] = {}
+    for row, key, carried, (start, stop), text in _carried(rows):
+        as_read = slice(start, stop + (end == "inclusive"))
+        counts[key, "all"] += 1
+        if carried == text[as_read]:
+            counts[key, "right"] += 1
+        elif carried == text[start : stop + (end == "exclusive")]:
+            counts[key, "wrong"] += 1
+            first.setdefault(key, (row, _other(as_read, text, carried, end)))
+    for key, found in first.items():
+        wrong = counts[key, "wrong"]
+        if wrong > counts[key, "right"] and 2 * wrong >= counts[key, "all"]:
+            return found
+    return None
+
+
+def _carried(
+    rows: Iterable[tuple[object, str]],
+) -> Iterator[tuple[int, str, str, tuple[int, int], str]]:
+    """Yield the row, key and text of all texts in spans, with the span's places and its text."""
+    for row, (value, text) in enumerate(rows):
+        for item in value if isinstance(value, list) else ():
+            if not isinstance(item, Mapping):
+                continue
+            start, stop = _first(item, _START), _first(item, _END)
+            if type(start) is int and type(stop) is int:
+                for key, carried in item.items():
+                    if isinstance(carried, str):
+                        yield row, key, carried, (start, stop), text
+
+
+def _other(as_read: slice, text: str, carried: str, end: SpanEnd) -> BadSpan:
+    """The error for a span that fits its text with the other meaning of its end."""
+    meant = "the last character" if end == "exclusive" else "the character after the last one"
+    other = "inclusive" if end == "exclusive" else "exclusive"
+    return BadSpan(
+        f"the span [{as_read.start}, {as_read.stop}) is {text[as_read]!r}, but the file has "
+        f"{carried!r}",
+        f"The end is {meant}: write data.span_end={other}.",
+    )
+
+
 def _each(value: object, text: str, end: SpanEnd) -> Iterator[CharSpan]:
     if isinstance(value, Mapping):
         for name, words, (first, last) in _mentions(value):
@@ -74,7 +128,9 @@ def _each(value: object, text: str, end: SpanEnd) -> Iterator[CharSpan]:
     more = int(end == "inclusive")
     for item in value:
         start, stop, label, mention = _parts(item)
-        if type(start) is not int or type(stop) is not int or not isinstance(label, str):
+        is_placed = type(start) is int and type(stop) is int
+        pieces = (text[start:stop], text[start : stop + 1]) if is_placed else ()
+        if not pieces or not isinstance(label, str) or _names_itself(item, pieces, label):
             raise BadSpan(
                 f"a span needs two whole numbers and a type, but this is {item!r}",
                 'Write [start, end, "TYPE"] or {"start": ..., "end": ..., "label": "TYPE"}.',
@@ -109,6 +165,13 @@ def _parts(item: object) -> tuple[Any, Any, Any, str | None]:
     if isinstance(label, list) and len(label) == 1:
         label = label[0]
     return start, stop, label, mention
+
+
+def _names_itself(item: object, pieces: Sequence[str], label: str) -> bool:
+    """Return whether what would be the type stands under `entity`, and is the span's text."""
+    if not isinstance(item, Mapping) or label not in pieces:
+        return False
+    return next(name for name in _LABEL if name in item) == "entity"
 
 
 def _first(item: Mapping[str, Any], names: Sequence[str]) -> object:

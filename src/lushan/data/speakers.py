@@ -19,7 +19,7 @@ from lushan.data.messages import (
     weight_from,
 )
 from lushan.data.raw_columns import Columns
-from lushan.errors import UserError, did_you_mean
+from lushan.errors import UserError, did_you_mean, nearest
 from lushan.text import parts
 from lushan.text.weights import WEIGHT
 
@@ -33,13 +33,15 @@ ROLES: Mapping[str, str] = {
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "chatbot", "model", "ai"), "assistant"),
     # In sets of task-oriented dialogues, and in no other, the system's turn is called so.
     "sys": "assistant",
-    "system": "system",
+    **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("tool", "function", "observation", "ipython"), "tool"),
     **dict.fromkeys(("tool_response", "tool_result", "function_response"), "tool"),
     **dict.fromkeys((CALL, "tool_call"), CALL),
 }
 """Names of speakers, in small letters, to their role."""
 
+SHORTEST = 4
+"""Letters of a name that others may be misspellings of."""
 KNOWN = ("system", "user", "assistant", "tool", CALL)
 _OTHER = {"user": "assistant", "assistant": "user"}
 
@@ -91,6 +93,14 @@ class Speakers:
         turns = _rows_of(columns, row, field, value)
         if isinstance(turns, list) and turns and self._are_exchanges(turns):
             turns = [{"role": name, "content": turn[name]} for turn in turns for name in turn]
+        if isinstance(turns, str):
+            raise columns.fail(
+                f"{field} is text, but must be a list of messages, perhaps written as JSON",
+                row,
+                value=turns,
+                hint="For an instruction with its output, write data.instruction=NAME "
+                "data.output=NAME; for plain text, task=causal_lm data=text.",
+            )
         if not isinstance(turns, list | tuple):
             raise columns.fail(f"{field} must be a list of messages", row, value=value)
         if all(isinstance(turn, str) for turn in turns):
@@ -226,13 +236,18 @@ class Speakers:
         role = given.get(speaker) if isinstance(speaker, str) else None
         role = role or (ROLES.get(speaker.lower()) if isinstance(speaker, str) else None)
         if role is None:
-            near = did_you_mean(speaker, ROLES) if isinstance(speaker, str) else None
-            ways = f"Set the role: {_roles(speaker, 'assistant')}, or user."
+            hint = f"Set the role: {_roles(speaker, 'ROLE')}, where ROLE is user, assistant, "
+            hint += "system or tool."
+            # Names of people are near to short ones: Bob to bot.
+            words = [name for name in ROLES if len(name) >= SHORTEST]
+            near = nearest(speaker.lower(), words) if isinstance(speaker, str) else None
+            if near is not None:
+                hint = f"Did you mean {near!r}? Set the role: {_roles(speaker, ROLES[near])}."
             raise columns.fail(
                 f"message {number} has an unknown role",
                 row,
                 value="null" if speaker is None else speaker,
-                hint=f"{near} {ways}" if near else ways,
+                hint=hint,
             )
         return role
 

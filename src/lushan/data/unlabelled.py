@@ -30,6 +30,7 @@ from lushan.data.labelled import (
     LABELS,
     TEXTS,
     Labelled,
+    id_column,
     most,
     remember,
     remembered,
@@ -298,8 +299,8 @@ class Reading(Input):
 
     def _ids(self, columns: Columns) -> pa.Array:
         # Names given twice are the user's business here: every example is answered, in its order.
-        field = getattr(self.source, "id", "id")
-        given = None if field is None else columns.values.get(field)
+        field = id_column(columns, getattr(self.source, "id", "id"))
+        given = None if field is None else columns.values[field]
         places = Labelled(id=None).ids(columns)
         if given is None:
             return places

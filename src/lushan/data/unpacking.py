@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from lushan.common import shell
+from lushan.data import archives
 from lushan.errors import UserError
 from lushan.run.hashes import unreadable
 
@@ -71,7 +72,6 @@ _TABLE = (
     "pip install {}; python -c 'import sys, pandas; "
     "pandas.read_excel(sys.argv[1]).to_csv(sys.argv[2], index=False)' IN OUT"
 )
-_ZIP = b"PK\x03\x04"
 
 
 class Foreign(NamedTuple):
@@ -97,7 +97,6 @@ _SHEETS = (
     Foreign(b"content.xml", "a sheet (.ods)", _TABLE.format("odfpy"), ".csv"),
 )
 _FOREIGN = (
-    Foreign(_ZIP, "a zip archive", "unzip -p IN > OUT"),
     Foreign(b"\xd0\xcf\x11\xe0", "a sheet (.xls)", _TABLE.format("xlrd"), ".csv"),
     Foreign(b"7z\xbc\xaf", "a 7z archive", "7z x IN"),
     Foreign(b"Rar!\x1a\x07", "a rar archive", "unrar x IN"),
@@ -115,6 +114,10 @@ _FOREIGN = (
     Foreign(b"\x80\x04", "a pickle, which can run code", _EXPORT),
     Foreign(b"\x89HDF", "an HDF5 file", _EXPORT),
 )
+
+
+_READERS = re.compile(r"\b((?:iconv|tr|jq|sed|awk|python) (?:'[^']*'|[^'])*?) (?:< )?IN\b")
+"""A command and its arguments before the name of the file, which it may also read from a pipe."""
 
 
 def packing_of(head: bytes) -> Packing | None:
@@ -154,36 +157,39 @@ def _blocks(file: IO[bytes], name: str | Path) -> Iterator[bytes]:
     file.seek(0)
     packing = packing_of(head)
     if packing is None:
-        while data := file.read(BLOCK):
-            yield data
+        yield from _pieces(file, name)
         return
     try:
-        source = packing.opened(file)
-        while data := source.read(BLOCK):
-            yield data
+        yield from _pieces(packing.opened(file), name)
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, ValueError, OSError) as error:
         raise _damaged(packing, name, error) from error
 
 
+def _pieces(source: Any, name: str | Path) -> Iterator[bytes]:
+    data = source.read(BLOCK)
+    _require_no_tar(data, name)
+    while data:
+        yield data
+        data = source.read(BLOCK)
+
+
 def _require_known(head: bytes, name: str | Path, file: IO[bytes]) -> None:
     """Refuse what is known to be no text, and what is taken for text by its ending alone."""
-    found = next((kind for kind in _FOREIGN if head.startswith(kind.mark)), None)
-    if found is None:
-        return
-    found = (_sheet(file) if found.mark == _ZIP else None) or found
-    text = with_names(f"Convert it: {found.hint}", name, found.ending)
-    raise UserError(f"this file is {found.what}", file=name, hint=text)
+    if head.startswith(archives.ZIP):
+        names = archives.names_in(file)
+        found = next((sheet for sheet in _SHEETS if sheet.mark.decode() in (names or [])), None)
+        if found is None:
+            raise archives.refused_zip(names, name)
+    else:
+        found = next((kind for kind in _FOREIGN if head.startswith(kind.mark)), None)
+    if found is not None:
+        text = with_names(f"Convert it: {found.hint}", name, found.ending)
+        raise UserError(f"this file is {found.what}", file=name, hint=text)
 
 
-def _sheet(file: IO[bytes]) -> Foreign | None:
-    """Return what kind of sheet a zip archive is; None where it is none."""
-    import zipfile
-
-    try:
-        names = set(zipfile.ZipFile(file).namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return None
-    return next((sheet for sheet in _SHEETS if sheet.mark.decode() in names), None)
+def _require_no_tar(start: bytes, name: str | Path) -> None:
+    if start.startswith(archives.TAR, archives.TAR_AT):
+        raise archives.refused_tar(name)
 
 
 def with_names(hint: str, name: str | Path, ending: str | None = None) -> str:
@@ -200,12 +206,11 @@ def with_names(hint: str, name: str | Path, ending: str | None = None) -> str:
     is_packed_text = path.suffix.lower() in SUFFIXES
     bare = path.with_suffix("") if is_packed_text else path
     new = bare.with_suffix(bare.suffix if ending is None else ending)
-    if new.exists():
-        new = new.with_stem(f"{new.stem}-converted")
+    new = archives.unused(new)
     given = shell.quote(str(path))
     if is_packed_text and (packing := packing_of_file(path)) is not None:
         # What reads standard input takes no name.
-        hint = re.sub(r"\b(iconv|tr|jq) (.*?) (?:< )?IN\b", rf"{packing.command} IN | \1 \2", hint)
+        hint = _READERS.sub(rf"{packing.command} IN | \1", hint)
     words = {"IN": given, "OUT": shell.quote(str(new))}
     return re.sub(r"\b(IN|OUT)\b", lambda found: words[found[0]], hint)
 

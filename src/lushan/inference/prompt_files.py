@@ -10,7 +10,7 @@ from typing import Any
 from lushan.data.dialogues import SCHEMAS
 from lushan.data.field_roles import prompt_of, targets
 from lushan.data.fields import Fields, Messages
-from lushan.data.labelled import Labelled
+from lushan.data.labelled import Labelled, id_column
 from lushan.data.media import Beside
 from lushan.data.messages import dialogues_of, stored_message
 from lushan.data.raw_columns import Columns
@@ -99,7 +99,8 @@ def read_prompts(
         field = _require_field(columns, field, fields)
     tools: Sequence[Any] = [None] * len(columns.lines)
     if field is not None:
-        ids = columns.values.get("id") or Labelled(id=None).ids(columns).to_pylist()
+        own = id_column(columns, "id")
+        ids = columns.values[own] if own else Labelled(id=None).ids(columns).to_pylist()
         values: Sequence[Any] = columns.values[field]
         schemas = next((f for f in SCHEMAS if takes_messages and f in columns.values), None)
         tools = tools if schemas is None else columns.values[schemas]

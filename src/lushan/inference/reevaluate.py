@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lushan.common import shell
 from lushan.config.build import source_of
 from lushan.config.override import overridden
-from lushan.data.labelled import remember
+from lushan.data.labelled import NO_TEST, remember
 from lushan.data.labels import require_known
 from lushan.data.source import Corpus, Source
 from lushan.engine.components import encode_all, encoding_notes
@@ -61,7 +62,10 @@ def evaluate(
     loaded = load(run, cfg)
     source: Source = source_of(cfg)
     remember(source, **loaded.columns)
-    corpus = source.read(loaded.task.fields, only=split)
+    try:
+        corpus = source.read(loaded.task.fields, only=split)
+    except UserError as error:
+        raise _predicted(error, run) from error
     if split not in corpus.splits:
         there = [PREFIX.get(s, s) for s in corpus.splits]
         raise UserError(
@@ -106,3 +110,14 @@ def evaluate(
         + found.notes,
         "records": found.records,
     }
+
+
+def _predicted(error: UserError, run: str | Path) -> UserError:
+    """Return an error about missing labels with what to do outside of training: predict."""
+    if error.hint is None or NO_TEST not in error.hint or error.file is None:
+        return error
+    command = ["lushan", "predict", str(run), "--input", error.file]
+    wanted = shell.join([*command, "--output", "predictions.jsonl"])
+    found = UserError(error.problem, key=error.key, value=error.value, line=error.line)
+    found.hint = error.hint.replace(NO_TEST, f"To predict labels instead: {wanted}")
+    return found.located(error.file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from lushan.retrieval.reranking import Reranking
 
 Fusion = Literal["rrf", "zscore"]
+_LINE = re.compile(r".+\.\w+:\d+")
+"""Names of documents by their lines, such as `corpus.jsonl:4`."""
 _AT_ONCE = 256
 """Queries whose scores of all documents are held."""
 _RRF = 60
@@ -241,11 +244,17 @@ def _right(index: Index, queries: Sequence[str], relevant: Sequence[str]) -> lis
     found: dict[str, dict[int, None]] = {}
     for row, (query, wanted) in enumerate(zip(queries, relevant, strict=True)):
         if wanted not in numbers:
+            hint = "--relevant is the column with the id or text of a document."
+            if all(_LINE.fullmatch(name) for name in index.ids):
+                hint = (
+                    f"{hint} In this index, documents are named by their lines, such as "
+                    f"{index.ids[0]!r}. For ids of their own: lushan index build CORPUS --id COLUMN"
+                )
             raise UserError(
                 f"the relevant document of query {row + 1} is not in the index",
                 file=index.folder / DOCUMENTS,
                 value=wanted[:80],
-                hint="--relevant is the column with the id or text of a document.",
+                hint=hint,
             )
         found.setdefault(query, {})[numbers[wanted]] = None
     return [list(found[query]) for query in queries]

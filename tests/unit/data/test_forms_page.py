@@ -31,6 +31,10 @@ FILES: dict[str, Any] = {
     "queries.jsonl": {"_id": "1", "text": "q"},
     "corpus.jsonl": {"_id": "02", "text": "d"},
     "qrels/train.tsv": "query-id\tcorpus-id\tscore\n1\t02\t1\n1\t03\t0\n",
+    "PART_I.txt": "<doc>\n<summary>\n  s 1\n</summary>\n<short_text>\nt\n</short_text>\n</doc>\n"
+    * 2,
+    "behaviors.tsv": "1\tU1\t11/11/2019 1:05:58 PM\tN1 N2\tN5-1 N6-0\n"
+    "2\tU2\t1/2/2019 12:00:00 AM\t\tN7-1\n",
     "hh.jsonl": {"chosen": "\n\nHuman: hi\n\nAssistant: yes"},
     "train_text.txt": "a\n",
     "train_labels.txt": "0\n",
@@ -61,6 +65,11 @@ WRITTEN: dict[str, Any] = {
         {"image": "COCO_train2014_000000000007.jpg", "question": "what?", "answer": "cat"}
     ],
     "pairs.jsonl": PAIR,
+    "lcsts.jsonl": [{"source": "t", "target": "s 1"}] * 2,
+    "mind.jsonl": [
+        *({"user": "U1", "item": n, "time": "2019-11-11T13:05:58"} for n in ("N1", "N2", "N5")),
+        {"user": "U2", "item": "N7", "time": "2019-01-02T00:00:00"},
+    ],
     "hh_chat.jsonl": [
         {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]}
     ],

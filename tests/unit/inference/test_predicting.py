@@ -126,6 +126,20 @@ def test_evaluation_reads_the_columns_of_training(reviews_run, cli_inside, tmp_p
     assert row["text"] == "dull film"
 
 
+@pytest.mark.parametrize(
+    "content", ["id,sentence\n1,so good\n", "sentence,label\nso good,\nbad,\n"]
+)
+def test_what_has_no_labels_is_predicted(content, reviews_run, cli_inside, tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text(content)
+    error = cli_inside("eval", str(reviews_run), f"data.test={path}").err
+    assert "data.test=null" not in error
+    command = f"lushan predict {reviews_run} --input {path} --output predictions.jsonl"
+    assert command in error
+    done = cli_inside(*command.split()[1:])
+    assert done.code == 0, done.err
+
+
 def test_a_run_on_sample_data_is_evaluated_on_a_file(lm_run, tmp_path, cli_inside):
     file = tmp_path / "x.txt"
     file.write_text("A cat sat on the mat.\n\nA dog ran home.\n", encoding="utf-8")

@@ -380,3 +380,25 @@ def test_indexes_of_different_corpora_are_not_joined(built, tmp_path):
     opened = [index.open_index(tmp_path / name, notes) for name in ("words", "other")]
     with pytest.raises(UserError, match="the documents differ from those of"):
         search.require_same_documents(opened)
+
+
+def test_relevant_ids_of_an_index_of_lines(tmp_path, cli_inside):
+    rows = [{"key": f"d{n}", "text": f"passage {n}"} for n in range(3)]
+    corpus, asked = tmp_path / "corpus.jsonl", tmp_path / "asked.jsonl"
+    asked.write_text('{"query": "passage 1", "relevant": "d1"}\n')
+    build = ("index", "build", str(corpus), "--model", "bm25", "--output")
+    search = ("--input", str(asked), "--relevant", "relevant", "--json")
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    cli_inside(*build, "o")
+    error = cli_inside("search", "o", *search).err
+    assert "named by their lines" in error
+    assert "--id COLUMN" in error
+    cli_inside(*build, "p", "--id", "key")
+    assert json.loads(cli_inside("search", "p", *search).out)
+    corpus.write_text(corpus.read_text().replace("key", "_id"))  # as BEIR has them
+    cli_inside(*build, "q")
+    assert json.loads(cli_inside("search", "q", *search).out)
+    asked.write_text('{"query": "passage 1", "relevant": "d9"}\n')
+    error = cli_inside("search", "q", *search).err
+    assert "--relevant is the column" in error
+    assert "lines" not in error

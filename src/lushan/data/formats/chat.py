@@ -13,6 +13,7 @@ from lushan.data.fields import DIALOGUES, Fields
 from lushan.data.formats.hub import HubSet
 from lushan.data.formats.table import PARQUET, Table, read_parquet
 from lushan.data.json_rows import columns_of
+from lushan.data.nested_rows import explained
 from lushan.data.raw_columns import Columns
 from lushan.data.source import Format, WholeFiles
 
@@ -40,7 +41,8 @@ class Chat(Dialogues, WholeFiles):
         columns = columns_of(
             unpacking.bounded(path, self.largest_file), path, longest=self.longest_line
         )
-        return self.table_of(columns, split, notes, fields)
+        with explained(columns):
+            return self.table_of(columns, split, notes, fields)
 
 
 @configurable

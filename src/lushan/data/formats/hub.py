@@ -15,6 +15,7 @@ from lushan.configurable import configurable
 from lushan.data import files, folders, unpacking
 from lushan.data.classes import Classes
 from lushan.data.fields import Fields
+from lushan.data.hub_errors import about_file, heard
 from lushan.data.json_rows import DATA, SUFFIXES, is_wrapper
 from lushan.data.media_fields import first_media
 from lushan.data.raw_columns import Columns, require_short
@@ -240,20 +241,20 @@ class HubSet(Source):
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn the many ways in which reading a set fails into one `UserError`."""
-        try:
-            yield
-        except (UserError, RunFailed):
-            raise
-        except (
-            Exception
-        ) as error:  # what others wrote may be anything, and so is what it makes fail
-            cause = error.__cause__ or error
-            first = in_a_line(cause) if isinstance(cause, LookupError) else first_line(cause)
-            key = "data.config" if "config" in first.lower() else "data.path"
-            value = self.config if key == "data.config" else self.path
-            raise UserError(
-                f"the data set cannot be read: {first}", key=key, value=value
-            ) from error
+        with heard() as messages:
+            try:
+                yield
+            except (UserError, RunFailed):
+                raise
+            except Exception as error:  # what others wrote may be anything, and so is what fails
+                raise about_file(error, messages) or self._about_set(error) from error
+
+    def _about_set(self, error: Exception) -> UserError:
+        cause = error.__cause__ or error
+        first = in_a_line(cause) if isinstance(cause, LookupError) else first_line(cause)
+        key = "data.config" if "config" in first.lower() else "data.path"
+        value = self.config if key == "data.config" else self.path
+        return UserError(f"the data set cannot be read: {first}", key=key, value=value)
 
 
 @configurable

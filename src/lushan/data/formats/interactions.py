@@ -8,6 +8,7 @@ import datetime
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from lushan.common.arrays import pa
@@ -17,13 +18,15 @@ from lushan.data import files
 from lushan.data.catalogue import Catalogue, ItemCorpus, with_items
 from lushan.data.fields import Fields
 from lushan.data.formats.samples import Chance, Sample
-from lushan.data.formats.table import Table
+from lushan.data.formats.table import PARQUET, Table
 from lushan.data.histories import How, Visits, divided, table_of
 from lushan.data.item_fields import HISTORIES, name_of
+from lushan.data.json_rows import SUFFIXES
 from lushan.data.label_numbers import decimal_comma
 from lushan.data.labelled import require_column
 from lushan.data.raw_columns import Columns
 from lushan.data.source import SPLITS, Format, Source, WholeFiles, hash_json
+from lushan.data.unpacking import with_names
 from lushan.data.which import first_usual, of_one_column, which
 from lushan.errors import UserError
 from lushan.run import hashes
@@ -187,8 +190,27 @@ class Interactions(WholeFiles, _WithItems):
         found = first_usual(columns.values, known)
         if found is None:
             header = "data.columns=[...] (of data.items: data.item_columns)"
-            raise which(f"the {key}", f"data.{key}", columns.values, columns.file, header=header)
+            more = self._numbered(columns) if key == "time" else ""
+            raise which(
+                f"the {key}", f"data.{key}", columns.values, columns.file, header=header, more=more
+            )
         return found
+
+    def _numbered(self, columns: Columns) -> str:
+        """Return what to do where rows have no times, after a blank."""
+        path = Path(columns.file)
+        is_headed = len(columns.values) > 1 and columns.lines[0] > 1
+        if files.bare_suffix(path) in (*PARQUET, *SUFFIXES) or not is_headed:
+            return " If the rows are in order of time, add a field with their numbers as time."
+        header = next(line for _, text in files.blocks(path) for line in text.split("\n") if line)
+        name, other, *_ = columns.values
+        between = header.partition(name)[2].partition(other)[0].strip('"')
+        sign = between.replace("\t", "\\t")
+        command = (
+            'awk \'{sub(/\\r$/, "")} NR == 1 {print $0 "%time"; next} {print $0 "%" NR}\' IN > OUT'
+        )
+        numbered = with_names(command.replace("%", sign), path)
+        return f" If the rows are in order of time, number them: {numbered}"
 
     def _ids(self, columns: Columns, key: str, known: Sequence[str]) -> list[str]:
         """Return the names in a column of users or items.

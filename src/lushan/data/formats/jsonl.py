@@ -10,6 +10,7 @@ from lushan.configurable import configurable
 from lushan.data import unpacking
 from lushan.data.fields import Fields
 from lushan.data.json_rows import columns_of
+from lushan.data.nested_rows import explained
 from lushan.data.rows import Rows
 from lushan.data.source import Format, WholeFiles
 
@@ -39,4 +40,5 @@ class Jsonl(Rows, WholeFiles):
             longest=self.longest_line,
             each=self.each,
         )
-        return self.table_of(columns, split, notes, fields)
+        with explained(columns, can_unnest=self.each is None):
+            return self.table_of(columns, split, notes, fields)

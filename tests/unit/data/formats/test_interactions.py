@@ -3,6 +3,7 @@
 import datetime
 import gzip
 import json
+import subprocess
 import time
 
 import pyarrow as pa
@@ -243,3 +244,27 @@ def test_files_of_movielens_without_a_header(mark, read, refused):
 def test_the_columns_of_items_have_their_own_key(read, refused):
     error = refused(lambda: read(movies="1|Ten|x\n", item_columns=["item", "title"]))
     assert error.key == "data.item_columns"
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";", "|", "::"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_interactions_without_a_time(separator, packed, tmp_path):
+    lines = [f"{user}{separator}i{n}" for user in "uv" for n in (3, 1, 2)]
+    content = "\r\n".join([f"user_id{separator}item_id", *lines, ""]).encode()
+    path = tmp_path / ("my x.csv.gz" if packed else "my x.csv")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    with pytest.raises(UserError) as caught:
+        Interactions(train=str(path), separator=separator).read(HISTORIES)
+    command = caught.value.hint.rpartition("in order of time, number them: ")[2]
+    subprocess.run(command, shell=True, check=True)
+    new = next(p for p in tmp_path.iterdir() if p != path)
+    corpus = Interactions(train=str(new), separator=separator).read(HISTORIES)
+    assert rows(corpus, "test") == [(user, ["i3", "i1"], ["i2"]) for user in "uv"]
+
+
+def test_a_file_that_is_no_table_has_no_command_for_times(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"user": "u", "item": "i"}\n' * 3)
+    with pytest.raises(UserError) as caught:
+        Interactions(train=str(path)).read(HISTORIES)
+    assert "in order of time, add a field with their numbers" in caught.value.hint

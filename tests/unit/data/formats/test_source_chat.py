@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +16,7 @@ import pytest
 from lushan.data.formats import Chat, ChatHub
 from lushan.data.source import Corpus
 from lushan.errors import UserError
+from lushan.serve.schemas import Message
 
 SAID = [("user", "hello"), ("assistant", "hi")]
 
@@ -158,6 +161,25 @@ def test_an_unknown_role_is_refused(read_chat: Any, refused: Any) -> None:
         talk(("Anna", "a"), ("Ben", "b")), roles={"Anna": "user", "Ben": "assistant"}
     )
     assert printed(corpus) == [[("user", "a"), ("assistant", "b")]]
+
+
+@pytest.mark.parametrize("role", get_args(Message.model_fields["role"].annotation))
+def test_roles_of_requests_are_roles_of_data(role: str, read_chat: Any) -> None:
+    rows = (("user", "a"), ("assistant", "b"), (role, "c"), ("assistant", "d"))
+    [messages] = printed(read_chat(talk(*rows)))
+    expected = "system" if role == "developer" else role
+    assert expected in [name for name, content in messages if "c" in content]
+
+
+@pytest.mark.parametrize(
+    "name", ["narrator", "Anna", "Bob", "Gigi", "instruction", "甲", "x" * 50, "SPEAKER 1"]
+)
+def test_the_hint_for_an_unknown_role_chooses_none(name: str, read_chat: Any, refused: Any) -> None:
+    hint = refused(read_chat, talk((name, "be short"), ("user", "a"), ("assistant", "b"))).hint
+    assert "ROLE" in hint
+    assert ": assistant" not in hint
+    for role in ("user", "assistant", "system", "tool"):
+        assert re.search(rf"\b{role}\b", hint)
 
 
 def test_the_role_that_a_name_is_given_must_be_one(read_chat: Any, refused: Any) -> None:
@@ -306,3 +328,45 @@ def test_dailydialog(language: str, data_root: Path) -> None:
     }
     assert corpus.notes[0] == "validation: 8 of 995 texts also occur in train"
     assert all(row[0][0] == "user" and row[1][0] == "assistant" for row in printed(corpus, "test"))
+
+
+# Messages as text in a cell
+
+EXCHANGE = [{"from": "human", "value": "it's “a”\n"}, {"from": "gpt", "value": "b"}]
+WRITTEN = {
+    "JSON": json.dumps(EXCHANGE),
+    "JSON over lines": json.dumps(EXCHANGE, indent=1, ensure_ascii=False),
+    "Python": str(EXCHANGE),
+    "texts": json.dumps([turn["value"] for turn in EXCHANGE]),
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_messages_that_are_text(kind: str, ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x.{ending}"
+    rows = [{"conversations": WRITTEN[kind], "n": n} for n in range(3)]
+    if ending == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif ending == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    for options in ({}, {"messages": "conversations"}):
+        read = printed(Chat(train=str(path), **options).read())
+        assert read == [[("user", "it's “a”\n"), ("assistant", "b")]] * 3
+
+
+def test_text_that_is_no_list_of_messages(tmp_path: Path, refused: Any) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text('messages,other\n"User: a Assistant: b",1\n')
+    error = refused(Chat(train=str(path), messages="messages").read)
+    assert "is text" in error.problem
+    assert "data.instruction=NAME data.output=NAME" in error.hint
+    path.write_text('instruction,output\nas JSON,"[""a"", ""b""]"\n')
+    assert printed(Chat(train=str(path)).read()) == [
+        [("user", "as JSON"), ("assistant", '["a", "b"]')]
+    ]

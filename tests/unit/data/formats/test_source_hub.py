@@ -199,3 +199,37 @@ def test_nobody_hears_of_what_lies_here(folder: Path, monkeypatch: pytest.Monkey
     for place in (folder, folder / "train.parquet"):
         Hub(path=str(place), validation=None, test=None).read()
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("files", "problem", "hint"),
+    [
+        ({"train.csv": "text,label\ncafé,x\n".encode("latin1")}, "not UTF-8", "iconv -f latin1"),
+        ({"train.jsonl": b'{"text": "a"}\n{"text": \n'}, "Invalid value", "data=jsonl"),
+        ({"train.csv": b'text,label\n"a",b\n1,2,3\n'}, "Expected 2 fields", "data=table"),
+        (
+            {"train-1.csv": b"text,label\na,b\n", "train-2.csv": b"id,more\na,c\nb,d\n"},
+            "differ in their columns",
+            "data.path=FILE",
+        ),
+        (
+            {"train-1.csv": b"text,label\na,b\n", "train-2.csv": b"text,score\na,b\n"},
+            "differ in their columns",
+            "data.path=FILE",
+        ),
+    ],
+    ids=["latin1", "JSON", "CSV", "more columns", "other columns"],
+)
+def test_what_datasets_cannot_read(
+    files: dict[str, bytes], problem: str, hint: str, tmp_path: Path, refused, capfd
+) -> None:
+    place = tmp_path / "rows"
+    place.mkdir()
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    error = refused(Hub(path=str(place), validation=None, test=None).read)
+    assert problem in error.problem
+    assert hint in error.hint
+    assert error.file == str(place / list(files)[-1]) or error.key == "data.path"
+    assert "generating the dataset" not in str(error)
+    assert capfd.readouterr() == ("", "")
