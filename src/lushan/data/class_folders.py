@@ -8,15 +8,9 @@ from pathlib import Path
 
 from lushan.common.override_text import typed
 from lushan.common.wording import plural
+from lushan.data.split_names import NAMES, split_of
 from lushan.data.which import listed
 from lushan.errors import UserError
-
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""Usual name of a split's folder to the split."""
 
 
 def require_one_split(paths: Iterable[str], place: Path, split: str, name: str) -> None:
@@ -34,15 +28,15 @@ def require_one_split(paths: Iterable[str], place: Path, split: str, name: str) 
         UserError: It does; says which folders to give.
     """
     for above, folders in _split_folders(paths).items():
-        there = {SPLIT_NAMES[folder.lower()]: folder for folder in reversed(folders)}
+        named = {split_of(folder): folder for folder in reversed(folders)}
+        there = {s: named[s] for s in NAMES if s in named}
         with_classes = {s: f for s, f in there.items() if folders[f]}
         if len(there) < 2 or not with_classes:
             continue
-        held = " and ".join(there[s] for s in sorted(there, key=list(SPLIT_NAMES).index))
+        held = " and ".join(there.values())
         hint = "Make an archive of each split, or unpack it and give the folders."
         if place.is_dir():
-            ordered = (s for s in ("train", "validation", "test") if s in with_classes)
-            within = {s: posixpath.join(name, above, with_classes[s]) for s in ordered}
+            within = {s: posixpath.join(name, above, f) for s, f in with_classes.items()}
             keys = (typed(f"data.{s}", posixpath.normpath(path)) for s, path in within.items())
             hint = f"Write {' '.join(keys)}."
         raise UserError(
@@ -64,7 +58,7 @@ def _split_folders(paths: Iterable[str]) -> dict[str, dict[str, bool]]:
     for path in paths:
         *folders, _ = path.split("/")
         for depth, folder in enumerate(folders):
-            if folder.lower() in SPLIT_NAMES:
+            if split_of(folder) is not None:
                 same = found.setdefault("/".join(folders[:depth]), {})
                 same[folder] = same.get(folder, False) or depth + 1 < len(folders)
     return found

@@ -255,31 +255,28 @@ class Source(WithFolds, abc.ABC):
         if "train" in tables and (only is None or only in ("train", *self.taken())):
             tables |= self.cut(tables["train"], found, self.seed, notes)
         if self.shares() and (only is None or only in ("train", *self.shares())):
-            file = tables["train"].column("file")[0].as_py()
+            file = str(tables["train"].column("file")[0])
             tables |= divide(tables["train"], found, self.shares(), self.seed, file=file)
         tables = {split: tables[split] for split in SPLITS if split in tables}
         notes += remarks(tables, found)
         corpus = with_named(Corpus(tables, found, scheme, notes), self)
-        fewer = self.limit is not None or self.train_share is not None
-        if fewer and "train" in tables and has_classes(tables["train"], found):
+        is_cut = self.limit is not None or self.train_share is not None
+        if is_cut and "train" in tables and has_classes(tables["train"], found):
             corpus.labels = labels_of(corpus)
         if self.train_share is not None and "train" in tables:
             corpus.splits["train"] = part(tables["train"], found, self.train_share, self.seed)
             notes.append(self.note_on_share(corpus.splits["train"].num_rows))
         if self.limit is not None:
-            corpus.splits = {
-                s: sample(t, found, self.limit, self.seed) for s, t in corpus.splits.items()
-            }
+            fewer = functools.partial(sample, fields=found, size=self.limit, seed=self.seed)
+            corpus.splits = {s: fewer(t) for s, t in corpus.splits.items()}
         if only is not None:
             corpus.splits = {s: t for s, t in corpus.splits.items() if s == only}
         return corpus
 
     def note_on_share(self, size: int) -> str:
         """Return the note on `train_share`."""
-        return (
-            f"train: {plural(size, 'example is', 'examples are')} used for training, a share of "
-            f"{self.train_share:g}"
-        )
+        used = plural(size, "example is", "examples are")
+        return f"train: {used} used for training, a share of {self.train_share:g}"
 
     def named(self, only: str | None) -> dict[str, str]:
         """The splits with a name of their own, those that are needed for `only`.

@@ -9,24 +9,13 @@ from typing import Any
 
 from lushan.data.labelled import require_column
 from lushan.data.raw_columns import Columns
+from lushan.data.split_names import NAMES, split_of
 from lushan.errors import UserError
 
-NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev", "development"),
-    "test": ("test", "testing"),
-}
-"""What published sets call a split."""
 USUAL = ("split", "set", "subset", "partition", "fold", "stage")
 """Names of a column that may say so."""
 MOST = 6
 """Values of a column that may say so."""
-
-
-def split_of(value: object) -> str | None:
-    """Return the split that a value names; None where it names none."""
-    name = str(value).strip().lower()
-    return next((split for split, known in NAMES.items() if name in known), None)
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import datetime
 import functools
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from lushan.common.arrays import pa
@@ -18,15 +15,13 @@ from lushan.data import files
 from lushan.data.catalogue import Catalogue, ItemCorpus, with_items
 from lushan.data.fields import Fields
 from lushan.data.formats.samples import Chance, Sample
-from lushan.data.formats.table import PARQUET, Table
+from lushan.data.formats.table import Table
 from lushan.data.histories import How, Visits, divided, table_of
+from lushan.data.interaction_times import number_at, time_at, without_times
 from lushan.data.item_fields import HISTORIES, name_of
-from lushan.data.json_rows import SUFFIXES
-from lushan.data.label_numbers import decimal_comma
 from lushan.data.labelled import require_column
 from lushan.data.raw_columns import Columns
 from lushan.data.source import SPLITS, Format, Source, WholeFiles, hash_json
-from lushan.data.unpacking import with_names
 from lushan.data.which import first_usual, of_one_column, which
 from lushan.errors import UserError
 from lushan.run import hashes
@@ -190,27 +185,11 @@ class Interactions(WholeFiles, _WithItems):
         found = first_usual(columns.values, known)
         if found is None:
             header = "data.columns=[...] (of data.items: data.item_columns)"
-            more = self._numbered(columns) if key == "time" else ""
+            more = without_times(columns) if key == "time" else ""
             raise which(
                 f"the {key}", f"data.{key}", columns.values, columns.file, header=header, more=more
             )
         return found
-
-    def _numbered(self, columns: Columns) -> str:
-        """Return what to do where rows have no times, after a blank."""
-        path = Path(columns.file)
-        is_headed = len(columns.values) > 1 and columns.lines[0] > 1
-        if files.bare_suffix(path) in (*PARQUET, *SUFFIXES) or not is_headed:
-            return " If the rows are in order of time, add a field with their numbers as time."
-        header = next(line for _, text in files.blocks(path) for line in text.split("\n") if line)
-        name, other, *_ = columns.values
-        between = header.partition(name)[2].partition(other)[0].strip('"')
-        sign = between.replace("\t", "\\t")
-        command = (
-            'awk \'{sub(/\\r$/, "")} NR == 1 {print $0 "%time"; next} {print $0 "%" NR}\' IN > OUT'
-        )
-        numbered = with_names(command.replace("%", sign), path)
-        return f" If the rows are in order of time, number them: {numbered}"
 
     def _ids(self, columns: Columns, key: str, known: Sequence[str]) -> list[str]:
         """Return the names in a column of users or items.
@@ -230,7 +209,7 @@ class Interactions(WholeFiles, _WithItems):
         users = self._ids(columns, "user", USERS)
         items = self._ids(columns, "item", ITEMS)
         column = self._column(columns, "time", TIMES)
-        times = [_time(columns, column, row) for row in range(len(users))]
+        times = [time_at(columns, column, row) for row in range(len(users))]
         kept = self._rated(columns, notes)
         order = sorted(kept, key=lambda row: times[row])  # stable: rows of one time stay in order
         by_user: dict[str, dict[str, int]] = {user: {} for user in users}
@@ -255,7 +234,7 @@ class Interactions(WholeFiles, _WithItems):
             return every
         require_column(self.rating, list(columns.values), "data.rating", columns.file)
         values = columns.values[self.rating]
-        kept = [row for row in every if _number(columns, self.rating, row) >= self.least_rating]
+        kept = [row for row in every if number_at(columns, self.rating, row) >= self.least_rating]
         notes.append(
             f"{len(values) - len(kept):,} of {len(values):,} interactions are rated below "
             f"{self.least_rating:g}: left out"
@@ -321,34 +300,6 @@ def _require_once(columns: Columns, ids: Sequence[str]) -> None:
     for row, name in enumerate(ids):
         if (before := first.setdefault(name, row)) != row:
             raise columns.fail(f"item {name} is already in {columns.place(before)}", row)
-
-
-def _number(columns: Columns, name: str, row: int) -> float:
-    value = columns.values[name][row]
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        found = math.nan
-    if not math.isfinite(found):
-        hint = decimal_comma(value)
-        raise columns.fail(f"the {name} is not a number", row, value=value, hint=hint)
-    return found
-
-
-def _time(columns: Columns, name: str, row: int) -> float:
-    """Return a time in seconds, or whatever unit the numbers have."""
-    value = columns.values[name][row]
-    if isinstance(value, str) and not value.strip().lstrip("-").replace(".", "", 1).isdigit():
-        try:
-            value = datetime.datetime.fromisoformat(value.strip())
-        except ValueError:
-            hint = "Write numbers, or dates such as 2024-05-31T12:00:00."
-            raise columns.fail(f"the {name} is not a time", row, value=value, hint=hint) from None
-    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
-        value = datetime.datetime.combine(value, datetime.time())
-    if isinstance(value, datetime.datetime):  # without a zone it is UTC, wherever it is read
-        return (value if value.tzinfo else value.replace(tzinfo=datetime.UTC)).timestamp()
-    return _number(columns, name, row)
 
 
 _SERIES = "River|Mountain|Kitchen|Night|Harbour|Garden|Railway|Winter"
