@@ -127,7 +127,7 @@ def build(
     from lushan.retrieval import index, texts
 
     notes: list[str] = []
-    ids, documents = texts.documents(corpus, text, notes, id)
+    documents = texts.documents(corpus, text, notes, id)
     options = {
         "pooling": pooling,
         "query_prefix": query_prefix,
@@ -137,12 +137,12 @@ def build(
     if model is None:
         model = places.ENCODER
         options |= {name: options[name] or prefix for name, prefix in places.PREFIXES.items()}
-    index.build(ids, documents, output, model=model, options=options, kind=kind, notes=notes)
+    index.build(documents, output, model=model, options=options, kind=kind, notes=notes)
     echo_notes(notes)
     if as_json:
-        echo_json({"index": str(output), "documents": len(documents), "model": model})
+        echo_json({"index": str(output), "documents": len(documents.texts), "model": model})
     else:
-        echo(f"{output}: {len(documents):,} documents, {model}")
+        echo(f"{output}: {len(documents.texts):,} documents, {model}")
 
 
 def search_in(

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from scipy import sparse
 from lushan.common import parsing
 from lushan.errors import UserError
 from lushan.retrieval import approximate
+from lushan.retrieval.texts import Documents
 from lushan.run import files, inside
 from lushan.run.new_folder import replacing_folder
 from lushan.text import bm25
@@ -56,10 +57,11 @@ class Settings(TypedDict):
 
 
 class Document(TypedDict):
-    """A line of `documents.jsonl`."""
+    """A line of `documents.jsonl`; `copies` are the ids of further rows of its text."""
 
     id: str
     text: str
+    copies: NotRequired[list[str]]
 
 
 class Scorer(Protocol):
@@ -71,13 +73,23 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Index:
-    """An index that was opened."""
+    """An index that was opened.
+
+    Attributes:
+        folder: Where it is.
+        ids: Of the documents.
+        texts: Of the documents.
+        scorer: Compares queries with them.
+        settings: How it was made.
+        numbers: Ids of all rows, also of copies, to the document's place.
+    """
 
     folder: Path
     ids: list[str]
     texts: list[str]
     scorer: Scorer
     settings: Settings
+    numbers: Mapping[str, int]
 
     @property
     def name(self) -> str:
@@ -110,8 +122,7 @@ class Dense:
 
 
 def build(
-    ids: Sequence[str],
-    texts: Sequence[str],
+    documents: Documents,
     output: Path,
     *,
     model: str,
@@ -122,8 +133,7 @@ def build(
     """Write an index of documents.
 
     Args:
-        ids: Of the documents.
-        texts: Of the documents.
+        documents: What it holds.
         output: A folder that does not exist, or holds an index and no more, which is replaced.
         model: `bm25`, or a model; see `embedder_of`.
         options: Of `embedder_of`.
@@ -141,9 +151,8 @@ def build(
             value=str(output),
             hint="Choose a folder that does not exist.",
         )
-    rows = zip(ids, texts, strict=True)
-    lines = "".join(files.json_line({"id": name, "text": text}) for name, text in rows)
-    made, recall = {DOCUMENTS: lines.encode()}, None
+    texts = documents.texts
+    made, recall = {DOCUMENTS: "".join(_lines(documents)).encode()}, None
     if model == BM25:
         if named := [name for name, value in options.items() if value is not None]:
             raise UserError("bm25 does not have this option", key=f"--{named[0].replace('_', '-')}")
@@ -168,6 +177,13 @@ def build(
             )
     facts = {"model": _place(model), "options": dict(options), "count": len(texts)}
     _write(output, made, {**facts, "kind": kind, "recall": recall})
+
+
+def _lines(documents: Documents) -> Iterator[str]:
+    rows = zip(documents.ids, documents.texts, documents.copies, strict=True)
+    for name, text, copies in rows:
+        document: Document = {"id": name, "text": text}
+        yield files.json_line({**document, "copies": copies} if copies else document)
 
 
 def _is_index(folder: Path) -> bool:
@@ -239,7 +255,9 @@ def open_index(folder: Path, notes: list[str], *, model: str | None = None) -> I
         scorer: Scorer = _words(folder, len(ids))
     else:
         scorer = _dense(folder, texts, settings, notes, model)
-    return Index(folder, ids, texts, scorer, settings)
+    known = ((row["id"], *row.get("copies", ())) for row in rows)
+    numbers = {name: number for number, names in enumerate(known) for name in names}
+    return Index(folder, ids, texts, scorer, settings, numbers)
 
 
 def _words(folder: Path, count: int) -> bm25.BM25:

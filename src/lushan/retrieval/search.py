@@ -205,7 +205,6 @@ def mined(
     """
     teacher = _teacher(indexes) if with_vectors else None
     first, right = indexes[0], _right(indexes[0], queries, relevant)
-    own = dict(zip(first.ids, first.texts, strict=True))
     most = max(map(len, right), default=0)
     how: dict[str, Any] = {"fusion": fusion, "rerank": rerank, "all_documents": True}
     found = search(indexes, queries, top_k=count + most, **how)
@@ -213,7 +212,7 @@ def mined(
     for query, wanted, hits, numbers in zip(queries, relevant, found, right, strict=True):
         never = {first.ids[number] for number in numbers}
         others = [hit.text for hit in hits if hit.id not in never][:count]
-        positive = own.get(wanted, wanted)
+        positive = first.texts[first.numbers[wanted]] if wanted in first.numbers else wanted
         rows.append({"query": query, "positive": positive, "negatives": others})
         if rerank is not None:
             rows[-1]["scores"] = rerank.scores(query, [positive, *others]).tolist()
@@ -239,8 +238,7 @@ def _teacher(indexes: Sequence[Index]) -> Dense:
 
 def _right(index: Index, queries: Sequence[str], relevant: Sequence[str]) -> list[list[int]]:
     """Return the numbers of each query's right documents: those of all rows with its text."""
-    numbers = {name: number for number, name in enumerate(index.ids)}
-    numbers |= {text: number for number, text in enumerate(index.texts)}
+    numbers = {**index.numbers, **{text: number for number, text in enumerate(index.texts)}}
     found: dict[str, dict[int, None]] = {}
     for row, (query, wanted) in enumerate(zip(queries, relevant, strict=True)):
         if wanted not in numbers:

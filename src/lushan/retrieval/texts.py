@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pyarrow as pa
@@ -87,23 +88,39 @@ def _by_options(error: UserError) -> UserError:
     return found if error.file is None else found.located(error.file)
 
 
+@dataclasses.dataclass(frozen=True)
+class Documents:
+    """Different texts of a corpus.
+
+    Attributes:
+        ids: Of each text, that of the first row that has it.
+        texts: The texts.
+        copies: Of each text, the ids of further rows that have it.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    copies: list[list[str]]
+
+
 def documents(
     file: Path, column: str | None, notes: list[str], named: str | None = None
-) -> tuple[list[str], list[str]]:
-    """Return the ids and texts of the different documents of a file; see `read`."""
+) -> Documents:
+    """Return the different documents of a file; see `read`."""
     table = read(file, notes, named, document=(column, DOCUMENT))
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     texts = table.column("document").to_pylist()
     blank = 0
     for name, text in zip(table.column("id").to_pylist(), texts, strict=True):
         if not text.strip():
             blank += 1
         else:
-            found.setdefault(text, str(name))
+            found.setdefault(text, []).append(str(name))
     if copies := len(texts) - blank - len(found):
         notes.append(f"{copies:,} of {len(texts):,} rows repeat an earlier text")
     if blank:
         notes.append(f"{blank:,} rows are blank and were skipped")
     if not found:
         raise UserError("no row has a text", file=file)
-    return list(found.values()), list(found)
+    ids = list(found.values())
+    return Documents([own[0] for own in ids], list(found), [own[1:] for own in ids])

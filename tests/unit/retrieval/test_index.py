@@ -9,6 +9,7 @@ from tests.conftest import trained
 
 from lushan.errors import UserError
 from lushan.retrieval import approximate, index, search
+from lushan.retrieval.texts import Documents
 from lushan.run import files
 
 ROWS = [
@@ -376,10 +377,28 @@ def test_scores_are_joined_by_rank_or_by_deviation():
 def test_indexes_of_different_corpora_are_not_joined(built, tmp_path):
     notes = []
     options = {"model": "bm25", "options": {}, "notes": notes}
-    index.build(["1"], ["another"], tmp_path / "other", **options)
+    index.build(Documents(["1"], ["another"], [[]]), tmp_path / "other", **options)
     opened = [index.open_index(tmp_path / name, notes) for name in ("words", "other")]
     with pytest.raises(UserError, match="the documents differ from those of"):
         search.require_same_documents(opened)
+
+
+@pytest.mark.parametrize("named", ["d1", "d3", "passage 1"])
+def test_a_right_document_may_be_named_by_any_of_its_copies(named, tmp_path, cli_inside):
+    texts = ["passage 0", "passage 1", "passage 2", "passage 1"]
+    corpus, asked = tmp_path / "corpus.jsonl", tmp_path / "asked.jsonl"
+    rows = [{"id": f"d{n}", "text": text} for n, text in enumerate(texts)]
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked.write_text(json.dumps({"query": "passage 1", "relevant": named}) + "\n")
+    cli_inside("index", "build", str(corpus), "--model", "bm25", "--output", "words")
+    with_answers = ("search", "words", "--input", str(asked), "--relevant", "relevant")
+    done = cli_inside(*with_answers, "--json")
+    assert json.loads(done.out)["bm25"]["recall_1"] == 1
+    done = cli_inside(*with_answers, "--negatives", "2", "--output", "mined.jsonl")
+    assert done.code == 0, done.err
+    (row,) = map(json.loads, (tmp_path / "mined.jsonl").read_text().splitlines())
+    assert row["positive"] == "passage 1"
+    assert row["negatives"] == ["passage 0", "passage 2"]
 
 
 def test_relevant_ids_of_an_index_of_lines(tmp_path, cli_inside):
