@@ -10,7 +10,7 @@ import pytest
 from tests.unit.data.test_json_mistakes import converted
 
 from lushan.data.fields import LABELLED, Labels, Text
-from lushan.data.formats import Chat, Jsonl
+from lushan.data.formats import Chat, Jsonl, Table
 
 CAPTIONS = {"caption": Text(names=("caption",))}
 ASKED = {"question": Text(names=("question",))}
@@ -68,17 +68,18 @@ CHOSEN = {
 pytestmark = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 
 
+@pytest.mark.parametrize("source", [Jsonl, Table])
 @pytest.mark.parametrize("indent", [None, 1])
 @pytest.mark.parametrize("kind", NESTED)
 def test_the_hint_names_the_list_and_makes_rows(
-    kind: str, indent: int | None, write: Any, refused: Any
+    kind: str, indent: int | None, source: Any, write: Any, refused: Any
 ) -> None:
     content, fields, said, count = NESTED[kind]
     path = write("x.json", json.dumps(content, indent=indent))
-    error = refused(Jsonl(train=path).read, fields)
+    error = refused(source(train=path).read, fields)
     assert "one object" in error.problem
     assert said in error.hint
-    read = Jsonl(train=str(converted(error.hint))).read(fields).splits["train"]
+    read = source(train=str(converted(error.hint))).read(fields).splits["train"]
     assert read.num_rows == count
 
 

@@ -16,6 +16,7 @@ from lushan.data import files, unpacking
 from lushan.data.classes import Classes, class_names
 from lushan.data.fields import Fields
 from lushan.data.json_rows import SUFFIXES, columns_of
+from lushan.data.nested_rows import explained
 from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows
 from lushan.data.separators import (
@@ -76,8 +77,10 @@ class Table(Rows, WholeFiles):
         """Read one file."""
         path = self.path_of(split, name)
         columns = self.raw_columns(path, split, notes)
-        is_text = files.bare_suffix(path) not in (*PARQUET, *SUFFIXES)
-        with of_one_column(columns.values if is_text else ()):
+        suffix = files.bare_suffix(path)
+        is_text = suffix not in (*PARQUET, *SUFFIXES)
+        about = explained(columns) if suffix in SUFFIXES else contextlib.nullcontext()
+        with of_one_column(columns.values if is_text else ()), about:
             return self.table_of(columns, split, notes, fields)
 
     def raw_columns(self, path: Path, split: str, notes: list[str]) -> Columns:
