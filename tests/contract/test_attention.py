@@ -224,6 +224,7 @@ def test_a_run_is_refused_before_its_data_is_encoded(task, packing, tmp_path):
     assert not (tmp_path / "cache" / "encoded").exists()
 
 
+@pytest.mark.slow(1)
 def test_a_run_whose_scores_would_depend_on_the_batch_is_refused(tmp_path):
     target = "model.config._target_=transformers.NystromformerConfig"
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import pytest
+
 import lushan
 
 SOURCE = Path(lushan.__file__).parent.parent
@@ -57,6 +59,7 @@ def graph_of(root: Path) -> dict[str, set[str]]:
     return {name: imports(name, path, known) for name, path in known.items()}
 
 
+@pytest.mark.slow(1)
 def test_there_is_none() -> None:
     graph = graph_of(SOURCE)
     assert sum(map(len, graph.values())) > 1000

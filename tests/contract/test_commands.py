@@ -285,6 +285,7 @@ def content_of(run):
     return name, text
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("fixture", FIXTURES)
 def test_the_usual_runs_are_predicted(fixture, request, tmp_path, monkeypatch):
     run = request.getfixturevalue(fixture)

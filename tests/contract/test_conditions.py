@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 
+import pytest
+
 from tests.contract.test_typeable import ROOT, SOURCES
 
 MOST = 2
@@ -16,6 +18,7 @@ def _hides(node: ast.IfExp) -> bool:
     return nested or node.end_lineno - node.lineno >= MOST
 
 
+@pytest.mark.slow(1)
 def test_conditional_expressions() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"

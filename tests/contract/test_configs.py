@@ -100,6 +100,7 @@ def test_every_group_has_a_default():
     assert top <= set(cfg)
 
 
+@pytest.mark.slow(6)
 def test_a_preset_has_a_name_of_its_own():
     presets = [option for group, option in OPTIONS if group == "experiment"]
     names = [composed("experiment", preset)[1]["name"] for preset in presets]

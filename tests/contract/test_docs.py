@@ -127,6 +127,7 @@ def test_files_of_an_experiment_are_there(page):
     assert all((ROOT / name).exists() for name in re.findall(r"experiments/[\w/.]+\w", content))
 
 
+@pytest.mark.slow(1)
 @pytest.mark.long
 @pytest.mark.parametrize("page", [*PAGES, *EXPERIMENTS])
 def test_whatever_is_trained_composes(page):

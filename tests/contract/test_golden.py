@@ -54,6 +54,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("case", quick.only(["ner linear", "reviews"], CASES))
 def test_losses_are_what_they_were(case, tmp_path):
     found = losses(trained(tmp_path, *CASES[case], *SHORT), *LOSSES)

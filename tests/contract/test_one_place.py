@@ -78,6 +78,7 @@ def uses(text: str, wanted: set[str]) -> list[str]:
     return [f"{line}: {name}" for line, name in names_in(text) if name in wanted]
 
 
+@pytest.mark.slow(1)
 @pytest.mark.fault(65)
 def test_one_module_prints():
     outside = {

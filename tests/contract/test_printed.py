@@ -51,6 +51,7 @@ def test_every_preset_is_known():
 LINES = [preset for preset, (_, line) in PRINTS.items() if line is not None]
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     "preset", quick.only(["debug/profiler", "callbacks/early_stopping"], LINES)
 )
@@ -66,6 +67,7 @@ def test_a_preset_prints_its_line(preset, cli_inside):
     assert re.search(line, done.out + done.err), done.out + done.err
 
 
+@pytest.mark.slow(1)
 def test_a_run_that_ends_without_numbers_says_so_when_it_begins(table_files, cli_inside):
     lines = ["task=classification", "data=table", "data.text=sentence", "data.label=label"]
     files = [f"data.train={table_files['train']}", "data.validation=null", "data.test=null"]
@@ -81,6 +83,7 @@ def test_a_run_that_ends_without_numbers_says_so_when_it_begins(table_files, cli
 SENTENCES = ["task=ner", "data=sample_ner", "data.limit=24", "model.config.hidden_size=32"]
 
 
+@pytest.mark.slow(1)
 def test_a_trial_of_the_code_is_marked_and_not_compared(cli_inside):
     runs = [*command.SMALL, *SENTENCES]
     tried = cli_inside("train", *runs, "trainer.fast_dev_run=true")
@@ -101,6 +104,7 @@ def test_a_trial_of_the_code_is_marked_and_not_compared(cli_inside):
     assert "The run was shortened (trainer.fast_dev_run=true): not comparable." in alone.out
 
 
+@pytest.mark.slow(1)
 def test_a_preset_for_debugging_is_a_trial_too(cli_inside):
     tried = cli_inside("train", *command.SMALL, *SENTENCES, "debug=fdr", "name=mine")
     note = "note: debug=fdr: this run only tests the code; its numbers are not comparable"

@@ -147,6 +147,7 @@ def test_private_names_stand_in_compat_alone() -> None:
     assert any(map(outside, MODULES))
 
 
+@pytest.mark.slow(2)
 def test_compat_uses_some_of_each_library() -> None:
     for path in (SOURCE / "compat").glob("[a-z]*.py"):
         assert list(uses(path.read_text(encoding="utf-8"))), path.name

@@ -313,6 +313,7 @@ def test_a_task_restored_from_its_state_predicts_the_same(task, head):
     assert made.join(table, first[1]) == again.join(table, second[1])
 
 
+@pytest.mark.slow(1)
 def test_what_a_short_limit_cuts_off_is_counted_and_still_evaluated(task, head):
     made, tokenizer, corpus, encoded, model = parts(task, head)
     if "cut" not in made.schema.names:

@@ -61,6 +61,7 @@ def test_code_and_its_files() -> None:
     assert wrong == []
 
 
+@pytest.mark.slow(1)
 def test_messages_and_help() -> None:
     wrong, count = [], 0
     assert len(COMMANDS) > 5

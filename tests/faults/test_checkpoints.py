@@ -65,6 +65,7 @@ def test_fifteen_kills_during_a_save_always_leave_one_that_loads(tmp_path):
         assert torch.equal(state["state_dict"]["a"], tensors(state["number"])["a"])
 
 
+@pytest.mark.slow(1)
 @pytest.mark.fault(16)
 def test_our_own_checkpoint_holds_only_tensors_and_plain_values(tmp_path):
     assert jobs.execute(jobs.config(tmp_path), jobs.at_step(10)) == 137
@@ -179,6 +180,7 @@ def test_a_malicious_pickle_is_never_run(tmp_path, monkeypatch):
     assert not marker.exists()
 
 
+@pytest.mark.slow(11)
 @pytest.mark.parametrize("where", ["http://127.0.0.1:9/x.ckpt", "evil.ckpt"])
 @pytest.mark.fault(15)
 def test_ckpt_path_takes_only_our_folders(where, tmp_path):
@@ -224,6 +226,7 @@ def test_a_second_sigterm_stops_at_once_with_a_whole_checkpoint(tmp_path):
     assert jobs.execute(cfg) == 0
 
 
+@pytest.mark.slow(1)
 @pytest.mark.fault(26)
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     cfg = jobs.config(tmp_path)

@@ -114,6 +114,7 @@ def test_numbers_stay_numbers():
     assert [terminal.csv_cell(x) for x in FORMULAS] == [f"'{x}" for x in FORMULAS]
 
 
+@pytest.mark.slow(1)
 def test_a_page_of_an_audit(tmp_path, cli_inside):
     rows = [
         f"{EVIL.replace(chr(13), '')} well {i % 3},{'pos' if i % 2 else EVIL[1:7]}"

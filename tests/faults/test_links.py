@@ -213,6 +213,7 @@ def test_a_cache_holds_what_is_emptied(ner_run, lm_run) -> None:
         assert {"encoded"} <= made <= set(cleanup.CACHED)
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("name", [".cache", ".sweeps", ".hidden", "a/.b", ".cache/x"])
 def test_names_that_are_reserved(name, tmp_path, cli_inside) -> None:
     done = cli_inside(*TRAIN, f"name={name}")

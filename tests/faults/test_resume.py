@@ -199,6 +199,7 @@ def test_another_number_of_devices_is_refused_by_name(tmp_path):
     assert "trainer.devices" in jobs.error(tmp_path)
 
 
+@pytest.mark.slow(9)
 @pytest.mark.fault(10)
 def test_other_data_is_refused_by_name(tmp_path, sample_files):
     cfg = jobs.config(tmp_path, "data=conll", *sample_files)

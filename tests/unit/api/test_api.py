@@ -98,6 +98,7 @@ def test_a_result_is_printed_in_a_line(study):
     assert "no metric" in repr(dataclasses.replace(result, metrics={}))
 
 
+@pytest.mark.slow(1)
 def test_rows_of_a_run_that_reads_no_text_are_explained(tmp_path):
     lines = ["task=recommend", "data=sample_interactions", "trainer=cpu", "trainer.max_epochs=1"]
     places = [f"paths.output_dir={tmp_path}/outputs", f"paths.cache_dir={tmp_path}/cache"]
@@ -176,6 +177,7 @@ def test_mistakes_of_a_config_are_user_errors(tmp_path):
         assert says in str(caught.value)
 
 
+@pytest.mark.slow(1)
 def test_vectors_have_length_one(tmp_path):
     pairs = tmp_path / "pairs.jsonl"
     rows = [{"query": f"what is {i}", "positive": f"{i} is a number"} for i in range(8)]

@@ -166,6 +166,7 @@ def test_seen_and_unseen_entities_are_scored_apart(refused) -> None:
     assert error.key == "--run"
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("name", "shared", "unseen"),
     [("wnut17", [(0, 1009)], [(836, 836)]), ("weibo_ner", [(42, 270), (40, 270), (8, 270)], None)],

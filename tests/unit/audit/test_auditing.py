@@ -163,6 +163,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_training_would_refuse_is_reported_and_fails(name: str, folder: Path, called) -> None:
     written, arguments, better, said = REFUSED[name]

@@ -181,6 +181,7 @@ def questions(folder: Path) -> list[str]:
 SETS = {"image": (captions, "images", "image_name"), "context": (questions, "contexts", "context")}
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("name", SETS)
 def test_a_share_that_leaks_is_noted_with_what_keeps_it_together(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -136,6 +136,7 @@ def test_tensorboard_is_read_back(about, done):
     assert SECRET.encode() not in everything(about.folder)
 
 
+@pytest.mark.slow(1)
 def test_without_its_key_no_text_is_sent(about, done, monkeypatch):
     class Client:
         def __init__(self):

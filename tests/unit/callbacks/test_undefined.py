@@ -121,6 +121,7 @@ def test_a_curve_marks_no_number_that_there_is_not():
         assert [t.get_text() for t in scores.texts] == ["0.4000" if higher else "0.2000"]
 
 
+@pytest.mark.slow(1)
 def test_a_regression_with_one_gold_number_keeps_the_epoch_of_the_lowest_loss(tmp_path):
     rows = [("good thing", 1), ("good good good thing", 3), ("bad bad thing", 2)] * 6
     for name, lines in (("train", rows), ("dev", [(text, 9) for text, _ in rows[:6]])):

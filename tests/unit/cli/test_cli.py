@@ -163,6 +163,7 @@ def test_a_mistake_is_refused_with_2_and_no_traceback(cli_inside, arguments, pri
     assert done.out == ""
 
 
+@pytest.mark.slow(1)
 def test_a_sweep_of_mistakes_only_is_refused_with_2_too(cli_inside):
     done = cli_inside("train", "-m", "seed=1,2", "optimizer.lrr=3")
     assert done.code == 2

@@ -24,10 +24,12 @@ THEIRS = ("transformers.", "peft.")
 TARGET = re.compile(r"^ *_target_: (lushan\.\S+)", re.MULTILINE)
 
 
+@pytest.mark.slow(1)
 def test_each_option_has_a_summary():
     assert not [f"{g}/{n}" for g, n in OPTIONS if not reference.summary(reference.file_of(g, n))]
 
 
+@pytest.mark.slow(1)
 def test_each_argument_of_ours_is_documented():
     files = [reference.file_of(group, name) for group, name in OPTIONS]
     targets = {name for file in files for name in TARGET.findall(file.read_text("utf-8"))}
@@ -55,6 +57,7 @@ def test_groups_their_options_and_their_arguments(cli_inside):
     assert "override /model: bert_tiny" in cli_inside("options", "experiment/sample/ner").out
 
 
+@pytest.mark.slow(1)
 def test_every_key_of_a_config_is_explained_also_those_that_hold_others(cli_inside):
     config = lushan.compose(["experiment=sample/ner", "model=bert_tiny"])
     holders = [name for name in config if name != "resolved"]
@@ -103,6 +106,7 @@ def test_a_wrong_name_is_an_error(cli_inside, arguments, says):
     assert says in done.err
 
 
+@pytest.mark.slow(1)
 def test_examples_of_keys_compose():
     from lushan.config.check import check
     from lushan.config.compose import compose

@@ -84,6 +84,7 @@ def test_conditions_that_cannot_be(command, place, cli_inside):
         assert (done.code, "none of 4 runs matches" in done.err) == (2, True)
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("mistake", "printed"),
     [

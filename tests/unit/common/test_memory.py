@@ -28,6 +28,7 @@ print(before, faults())
 """
 
 
+@pytest.mark.slow(1)
 @pytest.mark.skipif(
     not hasattr(ctypes.CDLL(None), "mallopt"), reason="mallopt is an option of glibc"
 )

@@ -55,6 +55,7 @@ def paths_of_conf() -> Iterator[tuple[str, str]]:
                     yield f"{key}.{name}", inner["_target_"]
 
 
+@pytest.mark.slow(2)
 def test_every_key_that_names_a_place_is_read_or_said_not_to_be(here: Path) -> None:
     found = dict(paths_of_conf())
     assert {"model.path", "processor.path", "task.template", "data.dir"} <= set(found)

@@ -404,6 +404,7 @@ LIKE_ONE = st.tuples(
 OVERRIDES = st.lists(LIKE_ONE | st.text(max_size=12), min_size=1, max_size=2)
 
 
+@pytest.mark.slow(1)
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(OVERRIDES)
 @example(["seed={_target_: lushan.optim.linear}"])

@@ -53,6 +53,7 @@ def in_turns():
     return [[f"{key}={value}" for key, value in turn.items()] for turn in turns]
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("lines", in_turns(), ids=lambda lines: f"{len(lines)} lines")
 def test_what_hints_say_to_write_composes_and_fits(lines):
     cfg = compose(lines)

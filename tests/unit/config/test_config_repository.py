@@ -69,6 +69,7 @@ def test_what_becomes_of_a_config_does_not_stay(written):
     assert rate() == 0.5
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     "overrides",
     [

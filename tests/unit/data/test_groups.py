@@ -158,6 +158,7 @@ MISMATCHES = {
 }
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("pair", MISMATCHES, ids=" of ".join)
 def test_a_source_that_a_task_cannot_read_is_named_with_what_it_reads(pair, cli_inside, tmp_path):
     name, content, wanted = MISMATCHES[pair]

@@ -210,6 +210,7 @@ def test_files_that_cannot_be_read(
         assert column in (None, error.column)
 
 
+@pytest.mark.slow(1)
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 def test_the_hint_for_one_object(write, refused) -> None:
     many = ",".join(['{"a": 1}'] * 200_000)

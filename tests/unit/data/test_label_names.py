@@ -74,6 +74,7 @@ def written(hint: str) -> str:
     return found
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_way_on_is_named_and_works(name: str, tmp_path: Path, refused) -> None:
     task, ending, write, known, strange = FORMATS[name]
@@ -96,6 +97,7 @@ def test_the_way_on_is_named_and_works(name: str, tmp_path: Path, refused) -> No
     assert strange in prepared.labels
 
 
+@pytest.mark.slow(1)
 def test_folders_name_labels_too(tmp_path: Path, refused) -> None:
     for place in ("train/a/0", "train/b/0", "dev/a/0", "dev/c/0"):
         (tmp_path / place).parent.mkdir(parents=True)
@@ -106,6 +108,7 @@ def test_folders_name_labels_too(tmp_path: Path, refused) -> None:
         assert labels_of(read(given(task, data, tmp_path, written(error.hint)))) == ["a", "b", "c"]
 
 
+@pytest.mark.slow(1)
 def test_tags_name_their_types(tmp_path: Path) -> None:
     (tmp_path / "train").write_text(tagged("LOC", "ORG"))
     (tmp_path / "dev").write_text(tagged("PER"))

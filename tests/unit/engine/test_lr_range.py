@@ -97,6 +97,7 @@ def test_a_loss_that_is_not_finite_ends_it(tmp_path):
     assert "at a rate of" in found.ended
 
 
+@pytest.mark.slow(1)
 def test_points_curve_and_page_are_written(tmp_path):
     losses = [*(2 - 1 / (1 + (1e-3 / RATES[:60]) ** 2)), None]
     made = points(losses)
@@ -110,6 +111,7 @@ def test_points_curve_and_page_are_written(tmp_path):
     assert "not finite" in page
 
 
+@pytest.mark.slow(1)
 def test_the_command_prints_what_to_write(cli_inside):
     words = [*command.SMALL, "data.limit=24", "--steps", "30", "--low", "1e-5", "--high", "1e-2"]
     done = cli_inside("tune", "lr", *words, "--json")

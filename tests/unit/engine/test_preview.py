@@ -117,6 +117,7 @@ def test_tags_and_labels() -> None:
     assert (tagged.targets, sorted_.targets) == (1, 1)
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("task", "seen"),
     [

@@ -81,6 +81,7 @@ def test_a_run_evaluated_in_another_precision_says_so(
     assert note not in evaluate(runs["32-true"], split="val")["notes"]
 
 
+@pytest.mark.slow(1)
 def test_a_run_is_not_resumed_in_another_precision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_the_folder_predicts_as_the_run(fixture, request, folder, texts, tmp_pat
     assert len(expected[0]) == len(SENTENCES) + 1
 
 
+@pytest.mark.slow(1)
 def test_its_columns_and_windows_are_those_of_the_run(reviews_run, folder, tmp_path, cli_inside):
     export(reviews_run, folder)
     (tmp_path / "new.tsv").write_text(f"other\tsentence\nx\t{LONG}\ny\tgood\n", encoding="utf-8")

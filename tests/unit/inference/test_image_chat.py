@@ -79,6 +79,7 @@ def test_predictions_keep_images_beside_them(run):
     assert "test/exact_match" in result["metrics"]
 
 
+@pytest.mark.slow(1)
 def test_prompts_of_a_file_show_the_images_beside_it(run, picture, cli_inside, tmp_path):
     path = written(tmp_path / "ask.jsonl", said("red.png"), said(None))
     done = cli_inside("generate", str(run), "--input", path, "--output", "-", "--greedy")
@@ -193,6 +194,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("way", quick.only(["tower frozen", "rows shared"], WAYS))
 def test_ways_to_train(way, run, tmp_path):
     sizes = [] if "model=gpt2_tiny" in WAYS[way] else SIZES
@@ -207,6 +209,7 @@ def test_ways_to_train(way, run, tmp_path):
         assert not all(torch.equal(a, b) for a, b in tower)  # the other one has learned
 
 
+@pytest.mark.slow(1)
 def test_a_model_of_images_and_text_is_read_by_its_path(run, tmp_path):
     loaded = load(run)
     folder = tmp_path / "theirs"

@@ -173,6 +173,7 @@ def test_separator_quotes_and_names_of_columns_are_the_runs(run, write):
     assert texts(found) == ["it is fine"]
 
 
+@pytest.mark.slow(1)
 def test_sources_of_pairs(run, write):
     rows = '{"text": "HEADLINE", "body": "b a d", "gist": "d a b"}\n'
     trained = run(

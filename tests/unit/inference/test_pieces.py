@@ -198,6 +198,7 @@ def test_what_the_first_lines_settle_holds_for_all_pieces(tmp_path):
     assert all(p.head == b"sentence,score\n" for p in pieces_of(headed, "table", table, 2))
 
 
+@pytest.mark.slow(1)
 def test_pieces_of_a_table_without_a_header_are_predicted(reviews_run, tmp_path):
     rows = [f'"{text}",{number}' for number, text in enumerate(SENTENCES)]
     file = written(tmp_path / "bare.csv", "\n".join([*rows, "bad,poor", "a,1", "b,2", "c,3"]))

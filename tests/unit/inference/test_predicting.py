@@ -44,6 +44,7 @@ def test_windows_read_to_the_end(ner_run, cli_inside, long, way):
     assert "were" not in done.err.replace("read as plain text", "")
 
 
+@pytest.mark.slow(1)
 def test_windows_are_joined_as_evaluation_joins_them(reviews_run, cli_inside, tmp_path):
     text = "a warm and clever film " * 150
     (tmp_path / "long.tsv").write_text(f"sentence\tlabel\n{text}\tgood\n")

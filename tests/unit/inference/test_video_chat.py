@@ -64,6 +64,7 @@ def test_a_batch_is_drawn_with_its_frames(data, cli_inside, tmp_path):
     assert done.out.count("bytes of an image)") >= 3
 
 
+@pytest.mark.slow(1)
 def test_a_video_is_asked_about_in_a_file_a_prompt_and_a_chat(
     run, data, cli_inside, tmp_path, monkeypatch
 ):

@@ -61,6 +61,7 @@ def runs(tmp_path_factory):
 # What is said of it
 
 
+@pytest.mark.slow(1)
 def test_its_direction_and_unit_are_its_own():
     known = measures(checked(*REVIEWS, ECE, BRIER))
     assert known["ece"].higher_is_better is known["brier"].higher_is_better is False
@@ -141,6 +142,7 @@ def test_a_claim_reads_its_direction():
     assert answer.verdict == HOLDS
 
 
+@pytest.mark.slow(1)
 def test_a_search_minimises_it(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
@@ -214,6 +216,7 @@ def test_the_least_repetitive_checkpoint_is_kept(tmp_path):
 # Mistakes
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("task", "node", "key", "problem"),
     [

@@ -187,6 +187,7 @@ def test_intervals_hold_their_number(kind: str) -> None:
     assert score(kind, gold, predicted).intervals == score(kind, gold, predicted).intervals
 
 
+@pytest.mark.slow(1)
 def test_spearman_interval_ranks_each_resample_anew() -> None:
     rng = np.random.default_rng(1)
     gold = rng.integers(0, 5, 40).astype(float)

@@ -92,6 +92,7 @@ def test_entities_are_counted(reviews_run, ner_run, label, tmp_path, cli_inside)
 # What hears of alarms
 
 
+@pytest.mark.slow(1)
 def test_a_command_gets_an_alarm_as_its_words_are(tmp_path):
     out = tmp_path / "a b; touch evil"
     script = "import sys; open(sys.argv[1], 'w').write(sys.stdin.read())"
@@ -103,6 +104,7 @@ def test_a_command_gets_an_alarm_as_its_words_are(tmp_path):
     assert not (tmp_path / "evil").exists()
 
 
+@pytest.mark.slow(1)
 def test_what_was_not_delivered_is_reported_and_is_in_the_file(tmp_path, capsys):
     mine = monitor(tmp_path, recipients=Recipients("http://127.0.0.1:1/x", "false"))
     mine.take(Lines(list(stream(raised=range(120, 123))), None))
@@ -112,6 +114,7 @@ def test_what_was_not_delivered_is_reported_and_is_in_the_file(tmp_path, capsys)
     assert (tmp_path / FILE).read_text()
 
 
+@pytest.mark.slow(1)
 def test_an_alarm_that_was_committed_and_not_sent_is_sent_later(tmp_path):
     mine = monitor(tmp_path)
     mine.take(Lines(list(stream(raised=range(120, 126))), None))
@@ -127,6 +130,7 @@ def test_an_alarm_that_was_committed_and_not_sent_is_sent_later(tmp_path):
 # The page
 
 
+@pytest.mark.slow(1)
 def test_texts_on_the_page_are_escaped(tmp_path):
     mine = monitor(tmp_path, recipients=Recipients())
     evil = "<script>alert(1)</script>"

@@ -28,6 +28,7 @@ def simulated(baseline, design_of, raised, threshold, texts, chains=400, windows
     return chains * windows / alarms
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("share", "rho", "mean"), [(0.1, 0.02, 30), (0.3, 1e-6, 8), (0.02, 0.1, 200)]
 )

@@ -14,6 +14,7 @@ from lushan.monitor.service import Settings
 from lushan.monitor.sources import FileSource, Lines
 
 
+@pytest.mark.slow(1)
 def test_a_rise_is_an_alarm_with_the_texts_behind_it(tmp_path):
     mine = monitor(tmp_path, recipients=Recipients())
     mine.take(Lines(list(stream(raised=range(120, 140))), None))

@@ -177,6 +177,7 @@ def test_an_approximate_index_is_searched_and_evaluated(corpus, built, tmp_path,
     assert "vectors.faiss: a file of the index is damaged" in cli_inside("search", "graph", "x").err
 
 
+@pytest.mark.slow(1)
 def test_another_model_in_its_place_is_noticed(corpus, tmp_path, cli_inside):
     run = run_of(tmp_path)
     cli_inside("index", "build", str(corpus), "--model", str(run), "--output", "vectors")

@@ -80,6 +80,7 @@ def test_a_source_is_made_nowhere_else_in_a_run(tmp_path, monkeypatch):
     trained(tmp_path, "task=ner", "data=sample_ner", "data.limit=40")
 
 
+@pytest.mark.slow(1)
 def test_a_command_checks_its_config_once(cli_inside, calls):
     assert cli_inside("train", *WORDS).code == 0
     assert (calls.take("check_top"), calls.take("from_dict")) == (1, 0)
@@ -98,6 +99,7 @@ def test_a_sweep_checks_each_job_once(cli_inside, calls):
     assert (calls.take("check_top"), calls.take("from_dict")) == (2, 2)
 
 
+@pytest.mark.slow(1)
 def test_a_job_whose_config_is_refused_was_checked_once(cli_inside, calls):
     sweep = ["train", "-m", "hydra/launcher=fork", *WORDS, "data.limit=40,0"]
     done = cli_inside(*sweep)

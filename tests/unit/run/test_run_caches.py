@@ -99,6 +99,7 @@ def test_a_damaged_note_on_a_files_hash_is_not_believed(tmp_path):
     assert read_note(note) == right
 
 
+@pytest.mark.slow(1)
 def test_a_folder_of_many_files_is_read_once(tmp_path, monkeypatch):
     files = [tmp_path / f"{number}.png" for number in range(5000)]
     for file in files:

@@ -163,6 +163,7 @@ def test_a_database(tmp_path):
     assert len(trials(tmp_path)) == 2
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

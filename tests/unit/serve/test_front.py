@@ -111,6 +111,7 @@ def test_a_burst_beyond_the_queue_is_refused_with_a_time(server, http, slow):
     assert http.post("/v1/completions", json=BODY).status_code == 200
 
 
+@pytest.mark.slow(1)
 def test_what_takes_too_long_is_refused_and_frees_its_place(lm_run):
     with serving({"lm": lm_run}, Bounds(batch=1, seconds=0.3)) as running:
         worker = running.served[0].writes.writer
@@ -166,6 +167,7 @@ def test_every_response_is_protected(http):
         assert "server" not in headers or "uvicorn" in headers["server"]
 
 
+@pytest.mark.slow(1)
 def test_a_key_is_asked_for(lm_run):
     with (
         serving({"lm": lm_run}, keys=[KEY, "another" * 3]) as running,

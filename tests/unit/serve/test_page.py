@@ -169,6 +169,7 @@ def test_an_assistants_answer_shows_its_source(page, server):
         kept(browser, f"assistant-{name}")
 
 
+@pytest.mark.slow(1)
 def test_an_answer_is_stopped(page, server, monkeypatch):
     browser = page("lm")
     worker = server.served[1].writes.writer
@@ -191,6 +192,7 @@ def test_an_answer_is_stopped(page, server, monkeypatch):
     assert len(turns(browser)[1]) < 190
 
 
+@pytest.mark.slow(1)
 def test_entities_are_marked_in_their_places(page, monkeypatch, server):
     browser = page("names")
     heads = server.served[2].heads
@@ -211,6 +213,7 @@ def test_entities_are_marked_in_their_places(page, monkeypatch, server):
     kept(browser, "names")
 
 
+@pytest.mark.slow(1)
 def test_labels_have_bars(page):
     browser = page("mood", dark=True)
     write(browser, "field-text", "a clever film")
@@ -221,6 +224,7 @@ def test_labels_have_bars(page):
     kept(browser, "mood-dark")
 
 
+@pytest.mark.slow(1)
 def test_an_image_is_chosen_and_answered_on(page, tmp_path):
     browser = page("shapes", width=390, height=844)
     (tmp_path / "red.png").write_bytes(png("red"))
@@ -249,6 +253,7 @@ def test_it_speaks_chinese_and_fits_a_phone(page):
     click(browser, "language")
 
 
+@pytest.mark.slow(1)
 def test_a_refusal_is_shown(page):
     browser = page()
     write(browser, "text", "x")
@@ -259,6 +264,7 @@ def test_a_refusal_is_shown(page):
     without(browser, "400 (Bad Request)")
 
 
+@pytest.mark.slow(1)
 def test_a_field_may_be_empty_beside_others(page):
     browser = page("pairs")
     click(browser, "send")
@@ -270,6 +276,7 @@ def test_a_field_may_be_empty_beside_others(page):
     assert problem(browser) == ""
 
 
+@pytest.mark.slow(1)
 def test_a_change_of_language_keeps_a_prediction(page):
     browser = page("mood")
     write(browser, "field-text", "a clever film")
@@ -307,6 +314,7 @@ def test_a_change_of_language_keeps_a_conversation(page):
     done(browser)
 
 
+@pytest.mark.slow(1)
 def test_problems_are_shown_in_the_language_of_the_page(page):
     browser = page("mood")
     click(browser, "language")

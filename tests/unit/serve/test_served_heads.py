@@ -197,6 +197,7 @@ def test_a_model_that_answers_elsewhere_is_named(http):
     assert "/predict" in response.json()["error"]["message"]
 
 
+@pytest.mark.slow(2)
 def test_what_waits_to_be_read_is_bounded_in_number_and_time(reviews_run):
     with serving({"mood": reviews_run}, Bounds(batch=1, waiting=1, seconds=2)) as running:
         heads, body = running.served[0].heads, {"inputs": [{"text": "dull"}]}

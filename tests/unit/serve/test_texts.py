@@ -63,6 +63,7 @@ def test_several_prompts_have_choices_in_their_order(client, lm):
     assert [choice.index for choice in found.choices] == [0, 1, 2]
 
 
+@pytest.mark.slow(1)
 def test_a_stream_adds_up_to_the_whole_and_breaks_no_character(client, talk):
     for seed in range(6):
         asked = {

@@ -91,6 +91,7 @@ def test_captions_are_what_questions_tell(scenes, tmp_path):
     ]
 
 
+@pytest.mark.slow(1)
 def test_its_runs_compose(scenes, cli_inside):
     done = cli_inside("study", "status", FOLDER / "study.yaml")
     assert done.code == 0, done.err

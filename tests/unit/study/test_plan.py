@@ -22,6 +22,7 @@ def study(folder, seeds, base=BASE, limit="${seed}"):
     return read(file)
 
 
+@pytest.mark.slow(1)
 def test_each_config_is_as_if_composed_alone_and_a_cell_is_composed_once(tmp_path, monkeypatch):
     composed = []
 
@@ -41,6 +42,7 @@ def test_each_config_is_as_if_composed_alone_and_a_cell_is_composed_once(tmp_pat
     assert len({run.folder.path for run in runs}) == 6
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("base", "limit", "times"),
     [

@@ -156,6 +156,7 @@ def test_it_chooses_among_labels_for_images_alone(run, cli_inside, tmp_path):
         assert "at least two different labels" in done.err
 
 
+@pytest.mark.slow(1)
 def test_siglips_gradient_does_not_depend_on_micro_batches(tmp_path):
     cfg = check(compose(["task=contrastive", "task.loss=siglip", *SMALL[2:6]]))
     made = build(cfg["task"])

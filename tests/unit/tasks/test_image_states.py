@@ -66,6 +66,7 @@ def towers(monkeypatch):
     return found
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("task", MODELS)
 def test_states_give_the_loss_of_pixels_and_nothing_is_decoded(task, tmp_path, monkeypatch):
     parts = parts_of(tmp_path, task, FROZEN, "optimizer.lr=1e-3")
@@ -86,6 +87,7 @@ def test_states_give_the_loss_of_pixels_and_nothing_is_decoded(task, tmp_path, m
     assert not any("vision_tower" in name for name in learned)
 
 
+@pytest.mark.slow(1)
 def test_runs_share_what_was_encoded_and_a_damaged_file_is_made_again(tmp_path, towers, caplog):
     remembered(parts_of(tmp_path, "chat", FROZEN), tmp_path)
     assert sum(towers) > 24  # of each split, and one for the size
@@ -106,6 +108,7 @@ def test_runs_share_what_was_encoded_and_a_damaged_file_is_made_again(tmp_path, 
     assert batch_of(again)["seen:pixel_values"].equal(first)
 
 
+@pytest.mark.slow(1)
 def test_other_weights_or_sizes_have_other_states(tmp_path, towers):
     for more in ([], ["seed=2"], ["processor.image.std=[0.4,0.4,0.4]"]):
         towers.clear()
@@ -122,6 +125,7 @@ def test_a_tower_that_learns_encodes_each_time(tmp_path, towers):
     assert towers == []
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("task", MODELS)
 def test_a_batch_encodes_an_image_once_that_it_has_often(task, tmp_path):
     parts = parts_of(tmp_path, task)

@@ -172,6 +172,7 @@ def test_text_and_images_are_written_in_one_call_alone_as_among_others(monkeypat
         assert sum(isinstance(part, bytes) for part in made.codec.parts(row)) == count
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("scale", [1.5, 0.0])
 def test_each_image_of_a_text_is_guided(scale, monkeypatch):
     made, *_, model = parts("interleaved_lm", None)
@@ -259,6 +260,7 @@ def test_prompts_become_a_folder(run, cli_inside, tmp_path):
     assert len(set(files)) == len(files)
 
 
+@pytest.mark.slow(1)
 def test_text_and_guided_images_in_one_call(run, cli_inside, tmp_path):
     given = ["--prompt", "a red circle", "--max-new-tokens", "150", "--num-samples", "4"]
     found = []

@@ -75,6 +75,7 @@ def test_whole_words_are_hidden_whole(tokenizer):
     assert split
 
 
+@pytest.mark.slow(1)
 def test_a_segmenter_makes_words_of_chinese(tokenizer):
     pytest.importorskip("jieba")
     by_character, _, _ = drawn(tokenizer, copies=1, masking="whole_word")

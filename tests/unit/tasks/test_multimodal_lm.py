@@ -110,6 +110,7 @@ def test_an_image_is_never_cut(tmp_path):
     assert refused.value.line == 2
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("path", "message"), [("no/where", "not a run folder"), ("lm", "does not encode images")]
 )

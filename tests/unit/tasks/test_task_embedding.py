@@ -253,6 +253,7 @@ def test_two_processes_train_as_one(tmp_path):
         assert two.result["metrics"][name] == pytest.approx(value, abs=1e-9), name
 
 
+@pytest.mark.slow(1)
 def test_queries_are_predicted_as_vectors(tmp_path, cli_inside):
     run = trained(tmp_path, *lines(tmp_path), "task.query_prefix='query: '")
     (tmp_path / "new.jsonl").write_text('{"question": "what is thing 3"}\n', encoding="utf-8")

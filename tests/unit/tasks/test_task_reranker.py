@@ -93,6 +93,7 @@ def test_a_run_does_not_depend_on_micro_batches(loss, tmp_path):
     assert max(float((first[n].double() - second[n].double()).abs().max()) for n in first) < 1e-9
 
 
+@pytest.mark.slow(1)
 def test_a_run_ranks_the_passages_of_each_query_and_reports_bm25(tmp_path):
     result = json.loads((run_of(tmp_path) / "result.json").read_text(encoding="utf-8"))
     expected = {f"test/{n}" for n in ("mrr_10", "ndcg_10", "recall_1", "map", "ndcg_10_bm25")}
@@ -124,6 +125,7 @@ def test_rows_with_a_relevance_are_learned_one_by_one(tmp_path, cli_inside):
     assert score == pytest.approx(row["score"], abs=1e-4)
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     ("rows", "more", "problem"),
     [

@@ -47,6 +47,7 @@ def parts_of(folder: Path, *more: str) -> Any:
     return components.build_components(cfg, build(cfg["data"]))
 
 
+@pytest.mark.slow(1)
 def test_a_question_is_a_message_with_its_image_up_to_where_the_answer_begins(tmp_path):
     parts = parts_of(tmp_path, *rows_in(tmp_path))
     ids = parts.encoded["train"].rows([1])[0]["input_ids"].tolist()

@@ -41,6 +41,7 @@ def answers(template: ChatTemplate, messages: Any) -> list[list[int]]:
     return [whole.ids[start:end] for start, end in whole.turns]
 
 
+@pytest.mark.slow(1)
 @given(messages=dialogues(), limit=st.integers(2, 60), stride=st.none() | st.integers(1, 40))
 @settings(max_examples=150, deadline=None)
 def test_each_turn_is_learned_once(

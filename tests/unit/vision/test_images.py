@@ -68,6 +68,7 @@ def test_what_is_no_image_is_refused_by_its_name(data):
         images.decode(data, "cat.png")
 
 
+@pytest.mark.slow(1)
 def test_a_small_file_of_very_many_pixels_is_refused():
     data = saved(Image.new("1", (20_000, 20_000)))
     assert len(data) < 100_000

@@ -126,6 +126,7 @@ def test_tables_with_quotes_and_dates(folder) -> None:
     assert sizes(movies.read()) == {"train": 9742}
 
 
+@pytest.mark.slow(1)
 def test_jsonl_in_gzip(folder) -> None:
     read = Jsonl(
         dir=folder("zh_classics"),

@@ -177,6 +177,7 @@ def test_who_sees_to_the_end_of_the_others_is_not_ended_itself(first, launcher):
     assert launcher.lost == ["rank 1 ended with exit code 1"]
 
 
+@pytest.mark.slow(1)
 def test_who_waits_in_vain_is_ended(first, launcher, capfd):
     Observer(first.pid, launcher.procs, sleep_period=0).start()
     assert first.wait(timeout=50) == -9
