@@ -42,12 +42,6 @@ def copies_of_train(splits: Mapping[str, pa.Table], fields: Fields) -> dict[str,
     return {split: [digest in learned for digest in found] for split, found in others.items()}
 
 
-def shared_with_train(splits: Mapping[str, pa.Table], fields: Fields) -> dict[str, int] | None:
-    """Count what `copies_of_train` finds."""
-    copies = copies_of_train(splits, fields)
-    return None if copies is None else {split: sum(rows) for split, rows in copies.items()}
-
-
 def notes_of(
     splits: Mapping[str, pa.Table],
     fields: Fields,

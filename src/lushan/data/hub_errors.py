@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lushan.data import files
-from lushan.data.json_rows import SUFFIXES
+from lushan.data.json_shapes import SUFFIXES
 from lushan.errors import UserError, first_line
 
 _FILE = re.compile(r"file '(.+?)' with error")

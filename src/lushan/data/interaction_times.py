@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lushan.data import files
 from lushan.data.formats.table import PARQUET
-from lushan.data.json_rows import SUFFIXES
+from lushan.data.json_shapes import SUFFIXES
 from lushan.data.label_numbers import decimal_comma
 from lushan.data.raw_columns import Columns
 from lushan.data.unpacking import with_names

@@ -23,7 +23,6 @@ from lushan.data.json_shapes import ROWS_ARE, require_row, row_of
 from lushan.data.raw_columns import Columns
 from lushan.errors import UserError
 
-SUFFIXES = (".jsonl", ".ndjson", ".json")
 DATA = "data"
 """The key of an object that holds the rows of a file."""
 

@@ -13,6 +13,8 @@ from lushan.common.parsing import parse_json_at
 from lushan.data.unpacking import with_names
 from lushan.errors import UserError
 
+SUFFIXES = (".jsonl", ".ndjson", ".json")
+"""Endings of files of JSON rows."""
 ROWS_ARE = (
     "Each must be an object with the fields of a row, or a list of messages; or all must be texts."
 )

@@ -13,14 +13,13 @@ from lushan.common.arrays import pa
 from lushan.data import files, unpacking
 from lushan.data.classes import Classes
 from lushan.data.encode import arrow
+from lushan.data.json_shapes import SUFFIXES
 from lushan.data.media import Beside, Media
 from lushan.data.references import Reference
 from lushan.errors import UserError
 from lushan.vision import video
 from lushan.vision.video import Sampling
 
-JSON_LINES = (".jsonl", ".ndjson", ".json")
-"""Endings of files of JSON rows."""
 LONGEST = 60
 """Characters of a text in a hint."""
 
@@ -173,7 +172,7 @@ def _as_text(columns: Columns, name: str, value: object) -> str | None:
         return None
     short = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
     hint = f"Write one text: {json.dumps(short, ensure_ascii=False)}."
-    if columns.elements is not None or files.bare_suffix(columns.file) not in JSON_LINES:
+    if columns.elements is not None or files.bare_suffix(columns.file) not in SUFFIXES:
         return hint
     program = shell.quote(f".[{json.dumps(name, ensure_ascii=False)}] |= {change}")
     command = f"Or in all rows: jq -c {program} IN > OUT"

@@ -12,7 +12,8 @@ from lushan.common.parsing import parse_json
 from lushan.data import files, unpacking
 from lushan.data.formats.conll import Conll
 from lushan.data.formats.table import PARQUET, Table, read_parquet
-from lushan.data.json_rows import SUFFIXES, columns_of
+from lushan.data.json_rows import columns_of
+from lushan.data.json_shapes import SUFFIXES
 from lushan.data.labelled import remembered
 from lushan.data.raw_columns import Columns
 from lushan.data.source import Format, Source

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lushan.common.override_text import typed
 from lushan.data import files
+from lushan.data.label_numbers import decimal_comma
 from lushan.errors import UserError
 
 SAMPLE = 1000
@@ -18,7 +19,6 @@ SAMPLE = 1000
 MARKS = (",", "\t", ";", "|", "::")
 """What may separate fields, where nothing is said."""
 _STATED = re.compile(r'"?sep=([^"\w\s]|\t)"?', re.IGNORECASE)
-_DECIMAL = re.compile(r"\s*[+-]?\d+,\d+\s*")
 
 
 def separator_named(name: str) -> str:
@@ -120,7 +120,7 @@ def _has_decimals(lines: Sequence[str], mark: str) -> bool:
     width = Counter(map(len, rows)).most_common(1)[0][0]
     alike = [row for row in rows if len(row) == width]
     return any(
-        2 * sum(_DECIMAL.fullmatch(field) is not None for field in column) > len(column)
+        2 * sum(decimal_comma(field) is not None for field in column) > len(column)
         for column in zip(*alike, strict=True)
     )
 

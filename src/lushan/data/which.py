@@ -62,16 +62,12 @@ def of_one_column(columns: Collection[str]) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        if len(columns) != 1 or error.line is not None or error.hint is None:
-            raise
-        raise UserError(
-            error.problem,
-            key=error.key,
-            value=error.value,
-            file=error.file,
-            hint=f"{error.hint} If this column holds several, write data.separator=MARK with what "
-            "stands between them.",
-        ) from error
+        if len(columns) == 1 and error.line is None and error.hint is not None:
+            error.also(
+                "If this column holds several, write data.separator=MARK with what stands between "
+                "them."
+            )
+        raise
 
 
 def listed(names: Collection[str]) -> str:

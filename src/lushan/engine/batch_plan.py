@@ -61,9 +61,10 @@ class BatchPlan:
         self._kept = (0, self.rows)  # an epoch, and its rows
         self.steps: list[int] = []  # of each epoch
         total = 0
-        self._require_countable(len(self._plan(0)))
+        first = len(self._plan(0))
+        self._require_countable(first)
         while not self._full(total):
-            batches = len(self._plan(len(self.steps)))
+            batches = len(self._plan(len(self.steps))) if self.steps else first
             if batching.limits.max_steps is not None:
                 batches = min(batches, batching.limits.max_steps - total)
             self.steps.append(batches)

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,12 @@ from scipy import sparse
 from lushan.common import parsing
 from lushan.errors import UserError
 from lushan.retrieval import approximate
-from lushan.retrieval.texts import Documents
 from lushan.run import files, inside
 from lushan.run.new_folder import replacing_folder
 from lushan.text import bm25
+
+if TYPE_CHECKING:
+    from lushan.retrieval.texts import Documents
 
 FILE, DOCUMENTS = "index.json", "documents.jsonl"
 VECTORS, WEIGHTS, TERMS = "vectors.npy", "weights.npz", "terms.json"

@@ -12,7 +12,7 @@ from lushan.data.encode import arrow
 from lushan.data.fields import Fields, Text
 from lushan.data.formats.jsonl import Jsonl
 from lushan.data.formats.table import PARQUET, Table
-from lushan.data.json_rows import SUFFIXES
+from lushan.data.json_shapes import SUFFIXES
 from lushan.errors import UserError
 
 _TABLES = (".csv", ".tsv", ".tab", *PARQUET)

@@ -11,7 +11,7 @@ import pytest
 
 from lushan.audit import near
 from lushan.audit.duplicates import Duplicates, duplicates_of, forms_of
-from lushan.audit.shared import notes_of, shared_with_train
+from lushan.audit.shared import copies_of_train, notes_of
 from lushan.audit.texts import key_of
 from lushan.data.fields import DIALOGUES, DOCUMENTS
 
@@ -151,9 +151,9 @@ def test_parts_of_dialogues_and_pairs_stay_apart() -> None:
     printed = [[{"role": "user", "content": "Hi "}, {"role": "assistant", "content": "yes"}]]
     other = [[{"role": "user", "content": "Hi yes"}]]
     train = pa.table({"id": ["a"], "messages": printed, "line": [1]})
-    assert shared_with_train({"train": train, "test": train}, DIALOGUES) == {"test": 1}
+    assert copies_of_train({"train": train, "test": train}, DIALOGUES) == {"test": [True]}
     other_table = pa.table({"id": ["a"], "messages": other, "line": [1]})
-    assert shared_with_train({"train": train, "test": other_table}, DIALOGUES) == {"test": 0}
+    assert copies_of_train({"train": train, "test": other_table}, DIALOGUES) == {"test": [False]}
 
 
 # The line that training prints
@@ -178,4 +178,4 @@ def test_too_much_text_leaves_the_notes_alone(monkeypatch: pytest.MonkeyPatch) -
     splits = {"train": table("aa", "b"), "validation": table("b")}
     printed = ["validation: 1 of 1 texts also occur in train"]
     assert notes_of(splits, DOCUMENTS, printed) == printed
-    assert shared_with_train(splits, DOCUMENTS) is None
+    assert copies_of_train(splits, DOCUMENTS) is None

@@ -16,7 +16,8 @@ from lushan.data import files, folders, unpacking
 from lushan.data.classes import Classes
 from lushan.data.fields import Fields
 from lushan.data.hub_errors import about_file, heard
-from lushan.data.json_rows import DATA, SUFFIXES, is_wrapper
+from lushan.data.json_rows import DATA, is_wrapper
+from lushan.data.json_shapes import SUFFIXES
 from lushan.data.media_fields import first_media
 from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows

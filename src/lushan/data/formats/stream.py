@@ -19,7 +19,8 @@ from lushan.data.encode import arrow
 from lushan.data.encode.store import write_table
 from lushan.data.fields import DOCUMENTS, Fields
 from lushan.data.formats.hub import CONVERTED, HubSet, builder_of, load_from_hub, load_here
-from lushan.data.json_rows import SUFFIXES, is_array, rows_of
+from lushan.data.json_rows import is_array, rows_of
+from lushan.data.json_shapes import SUFFIXES
 from lushan.data.raw_columns import Columns, require_short
 from lushan.data.source import SPLITS, Corpus, hash_json
 from lushan.errors import UserError

@@ -15,7 +15,8 @@ from lushan.configurable import configurable
 from lushan.data import files, unpacking
 from lushan.data.classes import Classes, class_names
 from lushan.data.fields import Fields
-from lushan.data.json_rows import SUFFIXES, columns_of
+from lushan.data.json_rows import columns_of
+from lushan.data.json_shapes import SUFFIXES
 from lushan.data.nested_rows import explained
 from lushan.data.raw_columns import Columns, require_short
 from lushan.data.rows import Rows
@@ -78,9 +79,12 @@ class Table(Rows, WholeFiles):
         path = self.path_of(split, name)
         columns = self.raw_columns(path, split, notes)
         suffix = files.bare_suffix(path)
-        is_text = suffix not in (*PARQUET, *SUFFIXES)
-        about = explained(columns) if suffix in SUFFIXES else contextlib.nullcontext()
-        with of_one_column(columns.values if is_text else ()), about:
+        about: contextlib.AbstractContextManager[None] = of_one_column(columns.values)
+        if suffix in SUFFIXES:
+            about = explained(columns)
+        elif suffix in PARQUET:
+            about = contextlib.nullcontext()
+        with about:
             return self.table_of(columns, split, notes, fields)
 
     def raw_columns(self, path: Path, split: str, notes: list[str]) -> Columns:
